@@ -28,7 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def data_dir() -> Path:
-    """The folder of data sets beside the project (CHAINRULE_DATA names another); skips where there is none."""
+    """The folder of data sets beside the project, or CHAINRULE_DATA; skips where there is none."""
     folder = Path(os.environ.get("CHAINRULE_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no data sets in {folder} (set CHAINRULE_DATA)")
