@@ -1,0 +1,151 @@
+"""Nodes of the graph, where they come from, and walks over them. Knows no operation.
+
+A node is made once and not changed. Its `index` grows with every node made, so inputs always have smaller
+indices than what is computed from them: sorting by index is a topological order, and no walk needs recursion.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from chainrule.dtypes import DType
+
+if TYPE_CHECKING:
+    from chainrule.primitive import Primitive
+
+__all__ = ["Node", "Source", "dependents", "module_scope", "origin_of", "walk"]
+
+Shape = tuple[int, ...]
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_counter = itertools.count()
+_module_path: ContextVar[tuple[str, ...]] = ContextVar("module_path", default=())
+_origin: ContextVar[Source | None] = ContextVar("origin", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A line of the user's code."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{os.path.basename(self.file)}:{self.line}"
+
+
+def user_line() -> Source | None:
+    """The innermost line outside this package that led here (or the line a derivative is taken for)."""
+    origin = _origin.get()
+    if origin is not None:
+        return origin
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back  # type: ignore[assignment]
+    return None if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
+
+
+@contextmanager
+def module_scope(name: str) -> Iterator[None]:
+    """Nodes made inside belong to the module called `name` (nested scopes make a path)."""
+    token = _module_path.set((*_module_path.get(), name))
+    try:
+        yield
+    finally:
+        _module_path.reset(token)
+
+
+@contextmanager
+def origin_of(node: Node) -> Iterator[None]:
+    """Nodes made inside are said to come from the user's line and the module of `node`."""
+    tokens = _origin.set(node.source), _module_path.set(node.path)
+    try:
+        yield
+    finally:
+        _origin.reset(tokens[0])
+        _module_path.reset(tokens[1])
+
+
+class Node:
+    """One value of the graph: an operation on other nodes, or a leaf (then `primitive` is None).
+
+    `value` is None while a placeholder is among what it is computed from. A node that is not `tracked` is a
+    constant: it has no history, and nothing flows back to it.
+    """
+
+    __slots__ = (
+        "__weakref__", "attrs", "dtype", "index", "inputs", "name", "path", "primitive", "shape", "source", "tracked",
+        "value",
+    )  # fmt: skip
+    family: ClassVar[type[Node]]  # what operations on this node make: leaves of every kind lead to plain tensors
+
+    def __init__(
+        self,
+        primitive: Primitive | None,
+        inputs: Sequence[Node],
+        attrs: Mapping[str, Any],
+        shape: Shape,
+        dtype: DType,
+        value: np.ndarray | None,
+        *,
+        tracked: bool,
+        name: str | None = None,
+    ):
+        self.primitive = primitive
+        self.inputs = tuple(inputs)
+        self.attrs = attrs
+        self.shape = shape
+        self.dtype = dtype
+        self.value = value
+        self.tracked = tracked
+        self.name = name
+        self.path = _module_path.get()
+        self.source = user_line() if tracked else None
+        self.index = next(_counter)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it is a parameter, an input or a constant, rather than the result of an operation."""
+        return self.primitive is None
+
+    @property
+    def label(self) -> str:
+        """What to call it in a message: its name, else its operation, else what kind of leaf it is."""
+        if self.name:
+            return self.name
+        return self.primitive.name if self.primitive else type(self).__name__.lower()
+
+    def describe(self) -> str:
+        """Label, shape and the user's line, for error messages."""
+        place = f" at {self.source}" if self.source else ""
+        return f"'{self.label}' {self.shape}{place}"
+
+
+def walk(outputs: Iterable[Node]) -> list[Node]:
+    """All nodes that `outputs` are computed from, and themselves, inputs before users."""
+    seen: set[Node] = set()
+    stack = list(outputs)
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            stack.extend(node.inputs)
+    return sorted(seen, key=lambda node: node.index)
+
+
+def dependents(order: Sequence[Node], leaves: Iterable[Node]) -> set[Node]:
+    """Those of `order` (inputs before users) that depend on `leaves`, the leaves included."""
+    found = set(leaves)
+    for node in order:
+        if any(source in found for source in node.inputs):
+            found.add(node)
+    return found

@@ -1,0 +1,1 @@
+"""Every fact about every operation, one family a file."""

@@ -1,0 +1,188 @@
+"""Operations on axes: reductions, expansion, and moving elements about. Attributes are normalized: axes are sorted
+tuples of non-negative numbers, shapes are tuples of ints. Each pair below is one another's transpose.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ShapeError, explain
+from chainrule.graph import Shape
+from chainrule.primitive import Flat, Linear, Primitive, Selecting, linear, same_dtype
+from chainrule.primitives.elementwise import cast, equal
+
+Axes = tuple[int, ...]
+
+
+def _dropped(shape: Shape, *, axes: Axes) -> Shape:
+    return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+def _behind(axes: Axes) -> Axes:
+    """The same axes after one more has been put in front."""
+    return tuple(axis + 1 for axis in axes)
+
+
+# sum <-> expand
+def _expanded(shape_in: Shape, *, shape: Shape, axes: Axes) -> Shape:
+    if _dropped(shape, axes=axes) != shape_in:
+        raise ShapeError(explain("expand", f"{shape_in} along new axes {axes}", f"it does not give {shape}"))
+    return shape
+
+
+def _evaluate_expand(x: np.ndarray, *, shape: Shape, axes: Axes) -> Any:
+    return np.broadcast_to(np.expand_dims(x, axes), shape)
+
+
+expand = linear(
+    "expand",
+    shape=_expanded,
+    evaluate=_evaluate_expand,
+    transpose=lambda g, x, *, shape, axes: total(g, axes=axes),
+    batch=lambda n, *, shape, axes: {"shape": (n, *shape), "axes": _behind(axes)},
+)
+total = linear(
+    "sum",
+    shape=_dropped,
+    evaluate=lambda x, *, axes: np.add.reduce(x, axis=axes, dtype=x.dtype),
+    transpose=lambda g, x, *, axes: expand(g, shape=x.shape, axes=axes),
+    batch=lambda n, *, axes: {"axes": _behind(axes)},
+)
+
+
+def _largest_weights(y: Any, x: Any, axes: Axes) -> Any:
+    """Ties share the gradient equally."""
+    hit = cast(equal(x, expand(y, shape=x.shape, axes=axes)), dtype=x.dtype)
+    return hit / expand(total(hit, axes=axes), shape=x.shape, axes=axes)
+
+
+reduce_max = Primitive(
+    "max",
+    shape=_dropped,
+    evaluate=lambda x, *, axes: np.max(x, axis=axes),
+    derivative=Selecting(_largest_weights, lambda g, **k: expand(g, **k), lambda g, **k: total(g, **k)),
+    batch=lambda n, *, axes: {"axes": _behind(axes)},
+    dtype=lambda x, **_: x,
+)
+argmax = Primitive(
+    "argmax",
+    shape=lambda shape, *, axis: _dropped(shape, axes=(axis,)),
+    evaluate=lambda x, *, axis: np.argmax(x, axis=axis),
+    derivative=Flat("an index does not change with the values, but for jumps"),
+    batch=lambda n, *, axis: {"axis": axis + 1},
+    dtype=lambda x, **_: np.dtype("int64"),
+)
+cumsum = linear(
+    "cumsum",
+    shape=lambda shape, *, axis: shape,
+    evaluate=lambda x, *, axis: np.cumsum(x, axis=axis, dtype=x.dtype),
+    transpose=lambda g, x, *, axis: flip(cumsum(flip(g, axes=(axis,)), axis=axis), axes=(axis,)),
+    batch=lambda n, *, axis: {"axis": axis + 1},
+)
+
+# Their own inverses
+reshape = linear(
+    "reshape",
+    shape=lambda shape_in, *, shape: shape,
+    evaluate=lambda x, *, shape: np.reshape(x, shape),
+    transpose=lambda g, x, *, shape: reshape(g, shape=x.shape),
+    batch=lambda n, *, shape: {"shape": (n, *shape)},
+)
+transpose = linear(
+    "transpose",
+    shape=lambda shape, *, axes: tuple(shape[i] for i in axes),
+    evaluate=lambda x, *, axes: np.transpose(x, axes),
+    transpose=lambda g, x, *, axes: transpose(g, axes=tuple(sorted(range(len(axes)), key=axes.__getitem__))),
+    batch=lambda n, *, axes: {"axes": (0, *_behind(axes))},
+)
+flip = linear(
+    "flip",
+    shape=lambda shape, *, axes: shape,
+    evaluate=lambda x, *, axes: np.flip(x, axes),
+    transpose=lambda g, x, *, axes: flip(g, axes=axes),
+    batch=lambda n, *, axes: {"axes": _behind(axes)},
+)
+
+
+# slice <-> pad: `starts`, `stops`, `steps` (> 0) for every axis; `low`, `high` zeros outside, `inner` between elements
+def _sliced(shape: Shape, *, starts: Axes, stops: Axes, steps: Axes) -> Shape:
+    return tuple(len(range(*bounds)) for bounds in zip(starts, stops, steps, strict=True))
+
+
+def _evaluate_slice(x: np.ndarray, *, starts: Axes, stops: Axes, steps: Axes) -> Any:
+    return x[tuple(slice(*bounds) for bounds in zip(starts, stops, steps, strict=True))]
+
+
+def _slice_transpose(g: Any, x: Any, *, starts: Axes, stops: Axes, steps: Axes) -> Any:
+    used = [0 if n == 0 else (n - 1) * step + 1 for n, step in zip(g.shape, steps, strict=True)]
+    first = [start if n else 0 for n, start in zip(g.shape, starts, strict=True)]
+    high = tuple(size - start - n for size, start, n in zip(x.shape, first, used, strict=True))
+    return pad(g, low=tuple(first), high=high, inner=tuple(step - 1 for step in steps))
+
+
+slice_ = linear(
+    "slice",
+    shape=_sliced,
+    evaluate=_evaluate_slice,
+    transpose=_slice_transpose,
+    batch=lambda n, *, starts, stops, steps: {
+        "starts": (0, *starts),
+        "stops": (n, *stops),
+        "steps": (1, *steps),
+    },
+)
+
+
+def _padded(shape: Shape, *, low: Axes, high: Axes, inner: Axes) -> Shape:
+    gaps = [max(n - 1, 0) * k for n, k in zip(shape, inner, strict=True)]
+    return tuple(a + n + gap + b for a, n, gap, b in zip(low, shape, gaps, high, strict=True))
+
+
+def _inside(shape: Shape, low: Axes, inner: Axes) -> dict[str, Axes]:
+    """The slice that takes out of a padded array what was padded."""
+    steps = tuple(k + 1 for k in inner)
+    stops = tuple(a + max((n - 1) * step + 1, 0) if n else a for a, n, step in zip(low, shape, steps, strict=True))
+    return {"starts": low, "stops": stops, "steps": steps}
+
+
+def _evaluate_pad(x: np.ndarray, *, low: Axes, high: Axes, inner: Axes) -> Any:
+    out = np.zeros(_padded(x.shape, low=low, high=high, inner=inner), x.dtype)
+    _evaluate_slice(out, **_inside(x.shape, low, inner))[...] = x
+    return out
+
+
+pad = linear(
+    "pad",
+    shape=_padded,
+    evaluate=_evaluate_pad,
+    transpose=lambda g, x, *, low, high, inner: slice_(g, **_inside(x.shape, low, inner)),
+    batch=lambda n, *, low, high, inner: {"low": (0, *low), "high": (0, *high), "inner": (0, *inner)},
+)
+
+
+# concatenate <-> slices
+def _joined(*shapes: Shape, axis: int) -> Shape:
+    first = shapes[0]
+    return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
+
+
+def _parts(g: Any, *inputs: Any, axis: int) -> tuple[Any, ...]:
+    parts, start = [], 0
+    for x in inputs:
+        starts, stops = [0] * g.ndim, list(g.shape)
+        starts[axis], stops[axis] = start, start + x.shape[axis]
+        parts.append(slice_(g, starts=tuple(starts), stops=tuple(stops), steps=(1,) * g.ndim))
+        start += x.shape[axis]
+    return tuple(parts)
+
+
+concatenate = Primitive(
+    "concatenate",
+    shape=_joined,
+    evaluate=lambda *arrays, axis: np.concatenate(arrays, axis=axis),
+    derivative=Linear(_parts),
+    batch=lambda n, *, axis: {"axis": axis + 1},
+    dtype=lambda *dtypes, axis: same_dtype(*dtypes),
+)

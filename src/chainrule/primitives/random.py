@@ -1,0 +1,40 @@
+"""The one source of randomness: a counter-based generator (Philox 4x64-10; Salmon et al., 2011).
+
+Draw number j of (seed, stream, step) is a pure function of those four numbers: nothing is remembered between draws,
+so any step can be replayed. With key (seed, stream) the block at counter (j // 4 + 1, step, 0, 0) gives the 64-bit
+words 4 (j // 4) .. 4 (j // 4) + 3; word w becomes (k + 1/2) / 2^52 with k = w >> 12 (float32: / 2^23, k = w >> 41),
+a number strictly between 0 and 1, exact in its dtype.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.dtypes import DType
+from chainrule.graph import Shape
+from chainrule.primitive import Flat, Primitive
+
+
+def words(seed: int, stream: int, step: int, count: int) -> np.ndarray:
+    """`count` raw 64-bit words of (seed, stream, step)."""
+    key = np.array([seed, stream], np.uint64)
+    return np.random.Philox(key=key, counter=np.array([0, step, 0, 0], np.uint64)).random_raw(count)
+
+
+def _evaluate(seed: Any, step: Any, *, stream: int, shape: Shape, dtype: DType) -> Any:
+    raw = words(int(seed), stream, int(step), int(np.prod(shape))).reshape(shape)
+    if dtype == np.float32:
+        return ((raw >> np.uint64(41)).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-23)
+    return ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
+uniform = Primitive(
+    "uniform",
+    shape=lambda seed, step, *, stream, shape, dtype: shape,
+    evaluate=_evaluate,
+    derivative=Flat("a draw does not depend on any value"),
+    batch=None,
+    dtype=lambda seed, step, *, stream, shape, dtype: dtype,
+)
