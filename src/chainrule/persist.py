@@ -45,7 +45,7 @@ def save_arrays(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, An
 
     `arrays` are float32, float64, integer or boolean, of any shape; `metadata` is what JSON can hold, with
     strings as keys (tuples come back as lists). Raises DTypeError for other element types or metadata and
-    OptionError for a name the format cannot hold, both before anything is written; OSError if the disk refuses.
+    OptionError for a name the format cannot hold, both before anything is written; OSError from the disk.
 
     >>> import os, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -94,9 +94,7 @@ def _storable(called: str, name: str, value: Any) -> NDArray[Any]:
     if not isinstance(name, str):
         raise DTypeError(explain(called, f"the name {name!r}", "names of arrays are strings"))
     if name == "__metadata__" or any("\ud800" <= letter <= "\udfff" for letter in name):
-        raise OptionError(
-            explain(called, f"the name {name!r}", "safetensors cannot hold it", "Rename the array.")
-        )
+        raise OptionError(explain(called, f"the name {name!r}", "safetensors cannot hold it", "Rename the array."))
     array = np.asarray(value)
     dtype = checked(array.dtype, f"{called}, array {name!r}")
     return np.asarray(array, dtype=dtype.newbyteorder("<"), order="C")
@@ -109,9 +107,7 @@ def _header(called: str, arrays: Arrays, metadata: dict[str, Any]) -> bytes:
         text = _json({"header": NO_CHECKSUM.decode(), "tensors": checksums, "metadata": metadata})
     except (TypeError, ValueError) as error:
         rule = "metadata are what JSON can hold: strings, numbers, booleans, None, lists, dicts"
-        raise DTypeError(
-            explain(called, f"metadata: {error}", rule, "Convert, or save as an array.")
-        ) from None
+        raise DTypeError(explain(called, f"metadata: {error}", rule, "Convert, or save as an array.")) from None
     entries: dict[str, Any] = {"__metadata__": {KEY: text}}
     end = 0
     for name, array in arrays.items():
