@@ -21,6 +21,7 @@ import numpy as np
 
 from chainrule.dtypes import DType
 from chainrule.errors import DTypeError, GradientError, ShapeError, explain
+from chainrule.formula import Reshaped, Stores, elementwise
 from chainrule.graph import Node, Shape, origin_of
 
 __all__ = [
@@ -56,6 +57,8 @@ class Primitive:
         batch: (n, **attrs) -> attrs of the same operation once every input has one more axis, of n, in front;
             None if it has no such form.
         dtype: (input dtypes, **attrs) -> output dtype; by default all inputs have one dtype and so has the output.
+        lower: the loop body: (operands, index, **attrs) -> the element of the result at `index`, a `formula.Expr`; or,
+            where the result is better said by what is written where, a `formula.Stores`.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Primitive:
     derivative: Derivative
     batch: Callable[..., dict[str, Any]] | None
     dtype: Callable[..., DType]
+    lower: Rule | Stores | Reshaped
 
     def __post_init__(self) -> None:
         if self.name in REGISTRY:
@@ -238,22 +242,24 @@ def smooth(
 ) -> Primitive:
     """An element-wise primitive by its value and its partial derivatives (with none given it is flat)."""
     derivative = Smooth(partials) if partials else Flat(f"{name} is piecewise constant")
-    return Primitive(name, lambda *s, **_: same_shape(*s), evaluate, derivative, lambda n, **attrs: attrs, dtype)
+    return Primitive(
+        name, lambda *s, **_: same_shape(*s), evaluate, derivative, lambda n, **attrs: attrs, dtype, elementwise(evaluate)
+    )
 
 
 def linear(
     name: str, *, shape: Rule, evaluate: Rule, transpose: Rule, batch: Rule | None, operands: tuple[int, ...] | None = None,
-    dtype: Rule = lambda *d, **_: same_dtype(*d),
+    lower: Rule | Stores | Reshaped, dtype: Rule = lambda *d, **_: same_dtype(*d),
 ) -> Primitive:  # fmt: skip
     """A primitive that is linear in its inputs (or those at `operands`) together, by its transpose."""
-    return Primitive(name, shape, evaluate, Linear(transpose, operands), batch, dtype)
+    return Primitive(name, shape, evaluate, Linear(transpose, operands), batch, dtype, lower)
 
 
 def multilinear(
-    name: str, *, shape: Rule, evaluate: Rule, transposes: tuple[Rule, ...], batch: Rule | None
+    name: str, *, shape: Rule, evaluate: Rule, transposes: tuple[Rule, ...], batch: Rule | None, lower: Rule
 ) -> Primitive:
     """A primitive that is linear in each of its inputs, by one transpose for each."""
-    return Primitive(name, shape, evaluate, Multilinear(transposes), batch, lambda *d, **_: same_dtype(*d))
+    return Primitive(name, shape, evaluate, Multilinear(transposes), batch, lambda *d, **_: same_dtype(*d), lower)
 
 
 def pull(node: Node, g: Node, wanted: Sequence[int]) -> list[Node | None]:

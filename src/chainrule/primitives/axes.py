@@ -4,11 +4,13 @@ tuples of non-negative numbers, shapes are tuples of ints. Each pair below is on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule.errors import ShapeError, explain
+from chainrule.formula import Affine, Expr, Operand, Position, Reshaped, Store, Stores, reduce_over
 from chainrule.graph import Shape
 from chainrule.primitive import Flat, Linear, Primitive, Selecting, linear, same_dtype
 from chainrule.primitives.elementwise import cast, equal
@@ -23,6 +25,22 @@ def _dropped(shape: Shape, *, axes: Axes) -> Shape:
 def _behind(axes: Axes) -> Axes:
     """The same axes after one more has been put in front."""
     return tuple(axis + 1 for axis in axes)
+
+
+def _merged(outer: Sequence[Position], inner: Sequence[Position], axes: Axes) -> tuple[Position, ...]:
+    """An index with `inner` at `axes` and `outer` at the others, in order."""
+    rest, over = iter(outer), iter(inner)
+    return tuple(next(over) if i in axes else next(rest) for i in range(len(outer) + len(inner)))
+
+
+def _reduced(kind: str) -> Any:
+    """The formula of a reduction over `axes`."""
+
+    def formula(operands: Sequence[Operand], index: tuple[Affine, ...], *, axes: Axes) -> Expr:
+        (x,) = operands
+        return reduce_over(kind, [x.shape[a] for a in axes], lambda over: x[_merged(index, over, axes)])
+
+    return formula
 
 
 # sum <-> expand
@@ -42,6 +60,7 @@ expand = linear(
     evaluate=_evaluate_expand,
     transpose=lambda g, x, *, shape, axes: total(g, axes=axes),
     batch=lambda n, *, shape, axes: {"shape": (n, *shape), "axes": _behind(axes)},
+    lower=lambda xs, i, *, shape, axes: xs[0][[k for a, k in enumerate(i) if a not in axes]],
 )
 total = linear(
     "sum",
@@ -49,6 +68,7 @@ total = linear(
     evaluate=lambda x, *, axes: np.add.reduce(x, axis=axes, dtype=x.dtype),
     transpose=lambda g, x, *, axes: expand(g, shape=x.shape, axes=axes),
     batch=lambda n, *, axes: {"axes": _behind(axes)},
+    lower=_reduced("sum"),
 )
 
 
@@ -65,6 +85,7 @@ reduce_max = Primitive(
     derivative=Selecting(_largest_weights, lambda g, **k: expand(g, **k), lambda g, **k: total(g, **k)),
     batch=lambda n, *, axes: {"axes": _behind(axes)},
     dtype=lambda x, **_: x,
+    lower=_reduced("max"),
 )
 argmax = Primitive(
     "argmax",
@@ -73,13 +94,31 @@ argmax = Primitive(
     derivative=Flat("an index does not change with the values, but for jumps"),
     batch=lambda n, *, axis: {"axis": axis + 1},
     dtype=lambda x, **_: np.dtype("int64"),
+    lower=lambda xs, i, *, axis: reduce_over(
+        "argmax", [xs[0].shape[axis]], lambda over: xs[0][_merged(i, over, (axis,))]
+    ),
 )
+def _running(operands: Sequence[Operand], result: Operand, *, axis: int) -> list[Store]:
+    (x,) = operands
+    first = tuple(min(n, 1) if a == axis else n for a, n in enumerate(x.shape))
+    rest = tuple(max(n - 1, 0) if a == axis else n for a, n in enumerate(x.shape))
+
+    def ahead(i: tuple[Affine, ...]) -> tuple[Affine, ...]:
+        return tuple(k + 1 if a == axis else k for a, k in enumerate(i))
+
+    return [
+        Store(first, lambda i: i, lambda i: x[i]),
+        Store(rest, ahead, lambda i: result[i] + x[ahead(i)], ordered=axis),
+    ]
+
+
 cumsum = linear(
     "cumsum",
     shape=lambda shape, *, axis: shape,
     evaluate=lambda x, *, axis: np.cumsum(x, axis=axis, dtype=x.dtype),
     transpose=lambda g, x, *, axis: flip(cumsum(flip(g, axes=(axis,)), axis=axis), axes=(axis,)),
     batch=lambda n, *, axis: {"axis": axis + 1},
+    lower=Stores(_running),
 )
 
 # Their own inverses
@@ -89,6 +128,7 @@ reshape = linear(
     evaluate=lambda x, *, shape: np.reshape(x, shape),
     transpose=lambda g, x, *, shape: reshape(g, shape=x.shape),
     batch=lambda n, *, shape: {"shape": (n, *shape)},
+    lower=Reshaped(),
 )
 transpose = linear(
     "transpose",
@@ -96,6 +136,7 @@ transpose = linear(
     evaluate=lambda x, *, axes: np.transpose(x, axes),
     transpose=lambda g, x, *, axes: transpose(g, axes=tuple(sorted(range(len(axes)), key=axes.__getitem__))),
     batch=lambda n, *, axes: {"axes": (0, *_behind(axes))},
+    lower=lambda xs, i, *, axes: xs[0][[i[axes.index(a)] for a in range(len(axes))]],
 )
 flip = linear(
     "flip",
@@ -103,6 +144,7 @@ flip = linear(
     evaluate=lambda x, *, axes: np.flip(x, axes),
     transpose=lambda g, x, *, axes: flip(g, axes=axes),
     batch=lambda n, *, axes: {"axes": _behind(axes)},
+    lower=lambda xs, i, *, axes: xs[0][[k * -1 + (xs[0].shape[a] - 1) if a in axes else k for a, k in enumerate(i)]],
 )
 
 
@@ -132,6 +174,9 @@ slice_ = linear(
         "stops": (n, *stops),
         "steps": (1, *steps),
     },
+    lower=lambda xs, i, *, starts, stops, steps: xs[0][
+        [k * step + start for k, start, step in zip(i, starts, steps, strict=True)]
+    ],
 )
 
 
@@ -153,12 +198,20 @@ def _evaluate_pad(x: np.ndarray, *, low: Axes, high: Axes, inner: Axes) -> Any:
     return out
 
 
+def _padding(operands: Sequence[Operand], result: Operand, *, low: Axes, high: Axes, inner: Axes) -> list[Store]:
+    (x,) = operands
+    return [
+        Store(x.shape, lambda i: [k * (gap + 1) + a for k, a, gap in zip(i, low, inner, strict=True)], lambda i: x[i])
+    ]
+
+
 pad = linear(
     "pad",
     shape=_padded,
     evaluate=_evaluate_pad,
     transpose=lambda g, x, *, low, high, inner: slice_(g, **_inside(x.shape, low, inner)),
     batch=lambda n, *, low, high, inner: {"low": (0, *low), "high": (0, *high), "inner": (0, *inner)},
+    lower=Stores(_padding, zeroed=True),
 )
 
 
@@ -178,6 +231,19 @@ def _parts(g: Any, *inputs: Any, axis: int) -> tuple[Any, ...]:
     return tuple(parts)
 
 
+def _side_by_side(operands: Sequence[Operand], result: Operand, *, axis: int) -> list[Store]:
+    stores, start = [], 0
+    for x in operands:
+        at = start
+
+        def place(i: tuple[Affine, ...], at: int = at) -> list[Affine]:
+            return [k + at if a == axis else k for a, k in enumerate(i)]
+
+        stores.append(Store(x.shape, place, x.__getitem__))
+        start += x.shape[axis]
+    return stores
+
+
 concatenate = Primitive(
     "concatenate",
     shape=_joined,
@@ -185,4 +251,5 @@ concatenate = Primitive(
     derivative=Linear(_parts),
     batch=lambda n, *, axis: {"axis": axis + 1},
     dtype=lambda *dtypes, axis: same_dtype(*dtypes),
+    lower=Stores(_side_by_side),
 )

@@ -6,11 +6,13 @@ each; `functions.einsum` brings any other form to this one. The transpose of a c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from chainrule.formula import Affine, Expr, Operand, Position, Var, reduce_over
 from chainrule.graph import Shape
 from chainrule.primitive import multilinear
 
@@ -71,4 +73,20 @@ def _batched(n: int, *, spec: str) -> dict[str, str]:
     return {"spec": f"{new}{a},{new}{b}->{new}{out}"}
 
 
-contract = multilinear("contract", shape=_shape, evaluate=_evaluate, transposes=(_for_a, _for_b), batch=_batched)
+def _formula(operands: Sequence[Operand], index: tuple[Affine, ...], *, spec: str) -> Expr:
+    a, b = operands
+    labels_a, labels_b, out = parse(spec)
+    inner = [label for label in labels_a if label not in out]
+    sizes = dict(zip(labels_a, a.shape, strict=True))
+
+    def product(over: tuple[Var, ...]) -> Expr:
+        at: dict[str, Position] = dict(zip(out, index, strict=True)) | dict(zip(inner, over, strict=True))
+        found: Expr = a[[at[label] for label in labels_a]] * b[[at[label] for label in labels_b]]
+        return found
+
+    return reduce_over("sum", [sizes[label] for label in inner], product) if inner else product(())
+
+
+contract = multilinear(
+    "contract", shape=_shape, evaluate=_evaluate, transposes=(_for_a, _for_b), batch=_batched, lower=_formula
+)

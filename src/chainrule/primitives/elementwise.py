@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.formula import Expr, elementwise
 from chainrule.primitive import Linear, Primitive, constant, same_dtype, same_shape, smooth
 
 BOOL = np.dtype("bool")
@@ -30,7 +31,9 @@ def _sigmoid(x: np.ndarray) -> Any:
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(x.dtype, copy=False)
 
 
-def _erf(x: np.ndarray) -> Any:
+def _erf(x: Any) -> Any:
+    if isinstance(x, Expr):
+        return Expr("erf", (x,), x.dtype)
     found: Any = np.frompyfunc(math.erf, 1, 1)(x)
     return np.asarray(found, dtype=x.dtype)
 
@@ -110,6 +113,7 @@ where = Primitive(
     derivative=Linear(lambda g, c, a, b: (where(c, g, zeros_like(g)), where(c, zeros_like(g), g)), operands=(1, 2)),
     batch=lambda n: {},
     dtype=lambda c, a, b: same_dtype(a, b),
+    lower=elementwise(np.where),
 )
 cast = Primitive(
     "cast",
@@ -118,6 +122,7 @@ cast = Primitive(
     derivative=Linear(lambda g, x, *, dtype: cast(g, dtype=x.dtype)),
     batch=lambda n, *, dtype: {"dtype": dtype},
     dtype=lambda x, *, dtype: dtype,
+    lower=elementwise(lambda x, *, dtype: x.astype(dtype)),
 )
 # the same value as a node of its own: what `grad` differentiates for, so that nested derivatives do not mix
 alias = smooth("alias", lambda x: x, lambda y, x: 1)
@@ -125,17 +130,25 @@ stop_gradient = smooth("stop_gradient", lambda x: x)
 
 
 def _ndtri(p: np.ndarray) -> Any:
-    p64 = np.asarray(p, np.float64)
+    p64 = p.astype(np.float64)
     q = p64 - 0.5
     central = q * _ratio(0.180625 - q * q, _CENTRAL)
     r = np.sqrt(-np.log(np.minimum(p64, 1 - p64)))
     tail = np.where(r <= 5, _ratio(r - 1.6, _MIDDLE), _ratio(r - 5, _FAR))
     tail = np.where(r == np.inf, np.inf, tail)
-    return np.where(np.abs(q) <= 0.425, central, np.sign(q) * tail).astype(np.asarray(p).dtype)
+    return np.where(np.abs(q) <= 0.425, central, np.sign(q) * tail).astype(p.dtype)
 
 
 def _ratio(r: Any, table: tuple[tuple[float, ...], tuple[float, ...]]) -> Any:
-    return np.polyval(table[0], r) / np.polyval(table[1], r)
+    return _polynomial(table[0], r) / _polynomial(table[1], r)
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Any) -> Any:
+    """Horner's rule, highest power first."""
+    y = coefficients[0]
+    for c in coefficients[1:]:
+        y = y * x + c
+    return y
 
 
 # Wichura (1988), algorithm AS 241, PPND16: relative accuracy about 1e-16; highest power first

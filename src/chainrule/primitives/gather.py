@@ -6,11 +6,13 @@ gather: x (B..., pre..., n, post...), indices (B..., I...) -> (B..., pre..., I..
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule.errors import ShapeError, explain
+from chainrule.formula import Affine, Expr, Operand, Position, Store, Stores, Var
 from chainrule.graph import Shape
 from chainrule.primitive import Linear, Primitive
 
@@ -69,6 +71,24 @@ def _evaluate_scatter(updates: np.ndarray, indices: np.ndarray, *, axis: int, ba
     return out
 
 
+def _gathered(operands: Sequence[Operand], index: tuple[Affine, ...], *, axis: int, batch: int) -> Expr:
+    x, indices = operands
+    count = len(indices.shape) - batch
+    chosen = indices[(*index[:batch], *index[axis : axis + count])]
+    return x[(*index[:axis], Var(x.shape[axis], chosen), *index[axis + count :])]
+
+
+def _scattered(operands: Sequence[Operand], result: Operand, *, axis: int, batch: int, size: int) -> list[Store]:
+    updates, indices = operands
+    count = len(indices.shape) - batch
+
+    def place(i: tuple[Affine, ...]) -> list[Position]:
+        chosen = indices[(*i[:batch], *i[axis : axis + count])]
+        return [*i[:axis], Var(size, chosen), *i[axis + count :]]
+
+    return [Store(updates.shape, place, updates.__getitem__, adds=True)]
+
+
 gather = Primitive(
     "gather",
     shape=_gather_shape,
@@ -79,6 +99,7 @@ gather = Primitive(
     ),
     batch=lambda n, *, axis, batch: {"axis": axis + 1, "batch": batch + 1},
     dtype=lambda x, indices, **_: x,
+    lower=_gathered,
 )
 scatter_add = Primitive(
     "scatter_add",
@@ -90,4 +111,5 @@ scatter_add = Primitive(
     ),
     batch=lambda n, *, axis, batch, size: {"axis": axis + 1, "batch": batch + 1, "size": size},
     dtype=lambda updates, indices, **_: updates,
+    lower=Stores(_scattered, zeroed=True),
 )

@@ -8,11 +8,13 @@ a number strictly between 0 and 1, exact in its dtype.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule.dtypes import DType
+from chainrule.formula import Affine, Expr, Operand, const
 from chainrule.graph import Shape
 from chainrule.primitive import Flat, Primitive
 
@@ -30,6 +32,21 @@ def _evaluate(seed: Any, step: Any, *, stream: int, shape: Shape, dtype: DType) 
     return ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
+def _formula(
+    operands: Sequence[Operand], index: tuple[Affine, ...], *, stream: int, shape: Shape, dtype: DType
+) -> Expr:
+    position = Affine()
+    for k, n in zip(index, shape, strict=True):
+        position = position * n + k
+    seed, step = (x[()].astype(np.dtype("uint64")) for x in operands)
+    word = np.dtype("uint64")
+    where = Expr("position", (), word, position)
+    raw = Expr("philox", (seed, const(stream, word), step, where), word)
+    bits = 23 if dtype == np.float32 else 52
+    k = (raw >> const(64 - bits, word)).astype(dtype)
+    return (k + 0.5) * 2.0**-bits  # type: ignore[no-any-return]
+
+
 uniform = Primitive(
     "uniform",
     shape=lambda seed, step, *, stream, shape, dtype: shape,
@@ -37,4 +54,5 @@ uniform = Primitive(
     derivative=Flat("a draw does not depend on any value"),
     batch=None,
     dtype=lambda seed, step, *, stream, shape, dtype: dtype,
+    lower=_formula,
 )

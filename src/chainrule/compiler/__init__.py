@@ -1,0 +1,1 @@
+"""From a traced graph to machine code; see README.md beside this file."""

@@ -1,0 +1,507 @@
+"""From a kernel to loops over vectors: the axis of the vectors is chosen here, and accumulators stay in registers.
+
+A kernel runs its vectors along the axis of its result where reads and writes are contiguous, if there is one that is long
+enough; else along the innermost axis of each sum. An axis of n is cut into strips of falling powers of two (for 100 lanes
+of which 32 fit: 3 x 32 and 4): the longest in a loop, the rest one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from chainrule.compiler.schedule import Buffer, Kernel
+from chainrule.compiler.scalars import FLAGS, REASSOCIATED, emit, lanes, literal, splat, type_of
+from chainrule.compiler.text import Text, Value
+from chainrule.dtypes import DType
+from chainrule.formula import Affine, Expr, Var
+
+__all__ = ["write_kernel"]
+
+_VECTOR_BYTES = 64
+_ACCUMULATORS = 4  # vectors carried by one sum, to hide the latency of the addition
+_UNROLLED = 8  # loops of up to so many turns are written out
+_UNROLLED_TOTAL = 64
+_I64 = np.dtype("int64")
+
+
+def write_kernel(text: Text, kernel: Kernel, pointers: dict[Buffer, Value]) -> None:
+    """The code of one kernel."""
+    if kernel.zeroes:
+        nbytes = kernel.target.size * kernel.target.dtype.itemsize
+        text.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
+        text.do(f"call void @llvm.memset.p0.i64(ptr {pointers[kernel.target]}, i8 0, i64 {nbytes}, i1 false)")
+    if all(var.size for var in kernel.space):
+        _Writer(text, kernel, pointers).write()
+
+
+class _Writer:
+    def __init__(self, text: Text, kernel: Kernel, pointers: dict[Buffer, Value]):
+        self.text, self.kernel, self.pointers = text, kernel, pointers
+        self.bound: dict[Var, Value] = {}
+        self.scopes: list[dict[tuple[int, int], Value]] = [{}]
+        self.width = 1  # lanes of the vector variable `along`
+        self.along: Var | None = None
+        self.unrolled = 1
+        self.needs: dict[int, frozenset[Var]] = {}
+        self.kept: list[Expr] = []  # expressions made here stay alive, since they are known by identity
+
+    def write(self) -> None:
+        vector = _vector_axis(self.kernel, self._needs)
+        outer = [var for var in self.kernel.space if var is not vector]
+        self._nest(outer, vector)
+
+    def _nest(self, outer: Sequence[Var], vector: Var | None) -> None:
+        if outer:
+            self._for(outer[0], lambda: self._nest(outer[1:], vector))
+        elif vector is not None:
+            self._strips(vector)
+        else:
+            self._store()
+
+    # Loops
+    def _for(self, var: Var, body: Callable[[], None]) -> None:
+        """`body` for every value of `var`, written out if they are few."""
+        self._hoist(self.kernel.value, {var, *self._unbound()})
+        if var.size <= _UNROLLED and self.unrolled * var.size <= _UNROLLED_TOTAL:
+            self.unrolled *= var.size
+            for i in range(var.size):
+                with self._scope({var: str(i)}):
+                    body()
+            self.unrolled //= var.size
+            return
+
+        def turn(i: Value, _: list[Value]) -> list[Value]:
+            with self._scope({var: i}):
+                body()
+            return []
+
+        self.text.loop(0, var.size, 1, [], turn)
+
+    def _unbound(self) -> set[Var]:
+        return {var for var in self.kernel.space if var not in self.bound}
+
+    def _strips(self, var: Var) -> None:
+        """The vector axis in strips of falling width."""
+        self._hoist(self.kernel.value, {var})
+        self.along = var
+        start = 0
+        for width in _widths(_lanes(self.kernel)):
+            count = (var.size - start) // width
+            if not count:
+                continue
+            self.width = width
+
+            def turn(i: Value, _: list[Value]) -> list[Value]:
+                with self._scope({var: i}):
+                    self._store()
+                return []
+
+            stop = start + count * width
+            if count <= 2:
+                for i in range(start, stop, width):
+                    turn(str(i), [])
+            else:
+                self.text.loop(start, stop, width, [], turn)
+            start = stop
+        self.width, self.along = 1, None
+
+    @contextmanager
+    def _scope(self, bound: dict[Var, Value]) -> Iterator[None]:
+        """Values computed inside depend on `bound` and are forgotten after."""
+        self.bound.update(bound)
+        self.scopes.append({})
+        yield
+        self.scopes.pop()
+        for var in bound:
+            del self.bound[var]
+
+    def _store(self) -> None:
+        kernel, text = self.kernel, self.text
+        value = self._value(kernel.value)
+        dtype, width = kernel.target.dtype, self.width
+        if width == 1 or kernel.place.stride(self.along) == 1:  # type: ignore[arg-type]
+            address = self._address(kernel.target, self._offset(kernel.place))
+            if kernel.adds:
+                value = self._add(self._load(address, dtype, width), value, dtype)
+            self._put(address, value, dtype, width)
+            return
+        for lane, offset in enumerate(self._lane_offsets(kernel.place)):
+            one = text.let(f"extractelement {type_of(dtype, width)} {value}, i64 {lane}")
+            self._put(self._address(kernel.target, offset), one, dtype, 1)
+
+    def _add(self, a: Value, b: Value, dtype: DType) -> Value:
+        return emit(self.text, "add", [a, b], [dtype, dtype], dtype, self.width)
+
+    # Memory
+    def _offset(self, place: Affine) -> Value:
+        """A position as a number of elements (that of the first lane)."""
+        total: Value | None = None
+        constant = place.offset
+        for var, factor in place.terms:
+            at = self.bound[var] if var.value is None else self._scalar_index(var)
+            if not at.startswith("%"):
+                constant += factor * int(at)
+                continue
+            term = at if factor == 1 else self.text.let(f"mul nsw i64 {at}, {factor}")
+            total = term if total is None else self.text.let(f"add nsw i64 {total}, {term}")
+        if total is None:
+            return str(constant)
+        return total if constant == 0 else self.text.let(f"add nsw i64 {total}, {constant}")
+
+    def _scalar_index(self, var: Var) -> Value:
+        assert var.value is not None
+        with self._one_lane():
+            return self._index_value(self._value(var.value), var, 1)
+
+    def _index_value(self, value: Value, var: Var, width: int) -> Value:
+        """A position that was read, counted from the end where it is negative."""
+        assert var.value is not None
+        wide = emit(self.text, "cast", [value], [var.value.dtype], _I64, width)
+        t = type_of(_I64, width)
+        size, zero = splat(self.text, str(var.size), _I64, width), splat(self.text, "0", _I64, width)
+        below = self.text.let(f"icmp slt {t} {wide}, {zero}")
+        moved = self.text.let(f"add {t} {wide}, {size}")
+        kinds = [np.dtype("bool"), _I64, _I64]
+        found = emit(self.text, "where", [below, moved, wide], kinds, _I64, width)
+        outside = self.text.let(f"icmp uge {t} {found}, {size}")
+        self._report(outside, width)
+        return emit(self.text, "where", [outside, zero, found], kinds, _I64, width)
+
+    def _report(self, outside: Value, width: int) -> None:
+        """Remembers that an index was out of range (the read then goes to element 0, and the caller raises)."""
+        if width > 1:
+            name = f"llvm.vector.reduce.or.v{width}i1"
+            outside = self.text.call(name, "i1", (f"<{width} x i1>", outside))
+        flag = self.text.let("load i64, ptr %flags")
+        self.text.do(f"store i64 {self.text.let(f'or i64 {flag}, ' + self.text.let(f'zext i1 {outside} to i64'))}, ptr %flags")
+
+    @contextmanager
+    def _one_lane(self) -> Iterator[None]:
+        width, self.width = self.width, 1
+        yield
+        self.width = width
+
+    def _lane_offsets(self, place: Affine) -> list[Value]:
+        """The position for each lane."""
+        assert self.along is not None
+        t = type_of(_I64, self.width)
+        ramp = "<" + ", ".join(f"i64 {place.stride(self.along) * k}" for k in range(self.width)) + ">"
+        varying = [(v, f) for v, f in place.terms if v.value is not None and self._is_vector(v.value)]
+        fixed = Affine(tuple(term for term in place.terms if term not in varying), place.offset)
+        total = self.text.let(f"add {t} {splat(self.text, self._offset(fixed), _I64, self.width)}, {ramp}")
+        for var, factor in varying:
+            at = self._index_value(self._value(var.value), var, self.width)  # type: ignore[arg-type]
+            scaled = self.text.let(f"mul {t} {at}, {splat(self.text, str(factor), _I64, self.width)}")
+            total = self.text.let(f"add {t} {total}, {scaled}")
+        return [self.text.let(f"extractelement {t} {total}, i64 {lane}") for lane in range(self.width)]
+
+    def _address(self, buffer: Buffer, offset: Value) -> Value:
+        memory = "i8" if buffer.dtype.kind == "b" else type_of(buffer.dtype)
+        return self.text.let(f"getelementptr inbounds {memory}, ptr {self.pointers[buffer]}, i64 {offset}")
+
+    def _load(self, address: Value, dtype: DType, width: int) -> Value:
+        if dtype.kind != "b":
+            return self.text.let(f"load {type_of(dtype, width)}, ptr {address}, align {dtype.itemsize}")
+        byte = np.dtype("uint8")
+        raw = self.text.let(f"load {type_of(byte, width)}, ptr {address}, align 1")
+        return emit(self.text, "cast", [raw], [byte], dtype, width)
+
+    def _put(self, address: Value, value: Value, dtype: DType, width: int) -> None:
+        if dtype.kind == "b":
+            value, dtype = emit(self.text, "cast", [value], [dtype], np.dtype("uint8"), width), np.dtype("uint8")
+        self.text.do(f"store {type_of(dtype, width)} {value}, ptr {address}, align {dtype.itemsize}")
+
+    # Values
+    def _needs(self, expr: Expr) -> frozenset[Var]:
+        """The loop variables that an expression depends on, without those it sums over itself."""
+        if id(expr) not in self.needs:
+            found: set[Var] = set()
+            for arg in expr.args:
+                found |= self._needs(arg)
+            for var, _ in _place_of(expr).terms:
+                found |= {var} if var.value is None else self._needs(var.value)
+            if expr.op == "reduce":
+                found -= set(expr.data[1])
+            self.needs[id(expr)] = frozenset(found)
+            self.kept.append(expr)
+        return self.needs[id(expr)]
+
+    def _is_vector(self, expr: Expr) -> bool:
+        return self.width > 1 and self.along in self._needs(expr)
+
+    def _value(self, expr: Expr) -> Value:
+        """The value in all lanes."""
+        if self.width > 1 and not self._is_vector(expr):
+            with self._one_lane():
+                one = self._value(expr)
+            return splat(self.text, one, expr.dtype, self.width)
+        if expr.op == "const":
+            return splat(self.text, literal(expr.data, expr.dtype), expr.dtype, self.width)
+        key = (id(expr), self.width)
+        for scope in reversed(self.scopes):
+            if key in scope:
+                return scope[key]
+        value = self._computed(expr)
+        self.scopes[-1][key] = value
+        self.kept.append(expr)
+        return value
+
+    def _computed(self, expr: Expr) -> Value:
+        if expr.op == "read":
+            return self._read(expr)
+        if expr.op == "position":
+            return self._position(expr)
+        if expr.op == "reduce":
+            return self._reduce(expr)
+        if expr.op == "power" and expr.args[1].op == "const" and (found := self._small_power(expr)) is not None:
+            return found
+        args = [self._value(arg) for arg in expr.args]
+        return emit(self.text, expr.op, args, [arg.dtype for arg in expr.args], expr.dtype, self.width)
+
+    def _small_power(self, expr: Expr) -> Value | None:
+        x, exponent = expr.args[0], expr.args[1].data
+        if exponent == 0.5 and expr.dtype.kind == "f":
+            return emit(self.text, "sqrt", [self._value(x)], [x.dtype], x.dtype, self.width)
+        if exponent != int(exponent) or abs(exponent) > 8 or (exponent < 0 and expr.dtype.kind != "f"):
+            return None
+        one = splat(self.text, literal(1, x.dtype), x.dtype, self.width)
+        found = one
+        for _ in range(abs(int(exponent))):
+            base = self._value(x)
+            found = base if found == one else emit(self.text, "multiply", [found, base], [x.dtype] * 2, x.dtype, self.width)
+        return found if exponent >= 0 else emit(self.text, "divide", [one, found], [x.dtype] * 2, x.dtype, self.width)
+
+    def _read(self, expr: Expr) -> Value:
+        buffer, place = expr.data
+        moved = any(var.value is not None and self._is_vector(var.value) for var, _ in place.terms)
+        if self.width == 1 or (place.stride(self.along) == 1 and not moved):
+            return self._load(self._address(buffer, self._offset(place)), expr.dtype, self.width)
+        value, t = "poison", type_of(expr.dtype, self.width)
+        for lane, offset in enumerate(self._lane_offsets(place)):
+            one = self._load(self._address(buffer, offset), expr.dtype, 1)
+            value = self.text.let(f"insertelement {t} {value}, {type_of(expr.dtype)} {one}, i64 {lane}")
+        return value
+
+    def _position(self, expr: Expr) -> Value:
+        place: Affine = expr.data
+        first = splat(self.text, self._offset(place), _I64, self.width)
+        if self.width == 1:
+            return first
+        ramp = "<" + ", ".join(f"i64 {place.stride(self.along) * k}" for k in range(self.width)) + ">"  # type: ignore[arg-type]
+        return self.text.let(f"add {type_of(_I64, self.width)} {first}, {ramp}")
+
+    # Reductions
+    def _hoist(self, expr: Expr, unbound: set[Var]) -> None:
+        """Computes now what an expression needs of values that do not change in the loop to come."""
+        if not (self._needs(expr) & unbound) and not self._reads_target(expr):
+            if expr.op != "const":
+                self._value(expr)
+            return
+        if expr.op == "reduce":
+            unbound = unbound | set(expr.data[1])
+        for arg in expr.args:
+            self._hoist(arg, unbound)
+
+    def _reads_target(self, expr: Expr) -> bool:
+        return self.kernel.ordered is not None
+
+    def _reduce(self, expr: Expr) -> Value:
+        kind, over = expr.data
+        (body,) = expr.args
+        if kind == "argmax":
+            return self._argmax(over[0], body)
+        first = _identity(kind, expr.dtype)
+        if not all(var.size for var in over):
+            return splat(self.text, first, expr.dtype, self.width)
+        self._hoist(body, set(over) | self._unbound())
+        vector = _sum_axis(body, over, self._needs) if self.width == 1 else None
+        if vector is not None:
+            return self._across(expr, kind, [var for var in over if var is not vector], vector)
+        return self._accumulate(kind, expr.dtype, over, splat(self.text, first, expr.dtype, self.width), body)
+
+    def _accumulate(self, kind: str, dtype: DType, over: Sequence[Var], total: Value, body: Expr) -> Value:
+        """`total` combined with `body` for all values of `over`, in order."""
+        if not over:
+            return self._combine(kind, total, self._value(body), dtype)
+        var = over[0]
+        if var.size <= _UNROLLED and self.unrolled * var.size <= _UNROLLED_TOTAL:
+            self.unrolled *= var.size
+            for i in range(var.size):
+                with self._scope({var: str(i)}):
+                    total = self._accumulate(kind, dtype, over[1:], total, body)
+            self.unrolled //= var.size
+            return total
+
+        def turn(i: Value, carried: list[Value]) -> list[Value]:
+            with self._scope({var: i}):
+                return [self._accumulate(kind, dtype, over[1:], carried[0], body)]
+
+        return self.text.loop(0, var.size, 1, [(type_of(dtype, self.width), total)], turn)[0]
+
+    def _combine(self, kind: str, a: Value, b: Value, dtype: DType) -> Value:
+        if kind == "sum":
+            if dtype.kind == "f":
+                return self.text.let(f"fadd {FLAGS} {type_of(dtype, self.width)} {a}, {b}")
+            return self._add(a, b, dtype)
+        return emit(self.text, "maximum", [a, b], [dtype, dtype], dtype, self.width)
+
+    def _across(self, expr: Expr, kind: str, outer: list[Var], var: Var) -> Value:
+        """A reduction whose vectors run along its own variable `var`: one partial result a strip width."""
+        (body,), dtype = expr.args, expr.dtype
+        total = _identity(kind, dtype)
+        start, self.along = 0, var
+        most = _VECTOR_BYTES // dtype.itemsize
+        for width in _widths(most * _ACCUMULATORS):
+            count = (var.size - start) // width
+            if not count:
+                continue
+            self.width = width
+            strip = Var(count)
+            begin = start
+
+            def part(total: Value, strip: Var = strip, begin: int = begin, width: int = width) -> Value:
+                def turn(i: Value, carried: list[Value]) -> list[Value]:
+                    with self._scope({var: i}):
+                        return [self._accumulate(kind, dtype, outer, carried[0], body)]
+
+                if strip.size <= 2:
+                    for k in range(strip.size):
+                        (total,) = turn(str(begin + k * width), [total])
+                    return total
+                stop = begin + strip.size * width
+                return self.text.loop(begin, stop, width, [(type_of(dtype, width), total)], turn)[0]
+
+            partial = part(splat(self.text, _identity(kind, dtype), dtype, width))
+            one = self._horizontal(kind, partial, dtype, width)
+            self.width = 1
+            total = one if total == _identity(kind, dtype) else self._combine(kind, total, one, dtype)
+            start += count * width
+        self.along = None
+        return total
+
+    def _horizontal(self, kind: str, value: Value, dtype: DType, width: int) -> Value:
+        """All lanes of a partial result combined."""
+        if width == 1:
+            return value
+        t, scalar = type_of(dtype, width), type_of(dtype)
+        suffix = f"v{width}{'f' if dtype.kind == 'f' else 'i'}{8 * dtype.itemsize}"
+        if kind == "sum" and dtype.kind == "f":
+            name = f"llvm.vector.reduce.fadd.{suffix}"
+            self.text.declared.add(f"declare {scalar} @{name}({scalar}, {t})")
+            return self.text.let(f"call {REASSOCIATED} {scalar} @{name}({scalar} {literal(0, dtype)}, {t} {value})")
+        if kind == "sum":
+            return self.text.call(f"llvm.vector.reduce.add.{suffix}", scalar, (t, value))
+        parts = [self.text.let(f"extractelement {t} {value}, i64 {lane}") for lane in range(width)]
+        found = parts[0]
+        for part in parts[1:]:
+            found = emit(self.text, "maximum", [found, part], [dtype, dtype], dtype, 1)
+        return found
+
+    def _argmax(self, var: Var, body: Expr) -> Value:
+        """The index of the first largest element; a NaN counts as the largest."""
+        text, dtype, width = self.text, body.dtype, self.width
+        with self._scope({var: "0"}):
+            first = self._value(body)
+        zero = splat(text, "0", _I64, width)
+        if var.size == 1:
+            return zero
+
+        def turn(i: Value, carried: list[Value]) -> list[Value]:
+            best, at = carried
+            with self._scope({var: i}):
+                x = self._value(body)
+            better = emit(text, "greater", [x, best], [dtype, dtype], np.dtype("bool"), width)
+            if dtype.kind == "f":
+                t, mask = type_of(dtype, width), type_of(np.dtype("bool"), width)
+                new = text.let(f"fcmp uno {t} {x}, {x}")
+                old = text.let(f"fcmp ord {t} {best}, {best}")
+                better = text.let(f"or {mask} {better}, {text.let(f'and {mask} {new}, {old}')}")
+            kinds = [np.dtype("bool"), dtype, dtype]
+            here = splat(text, i, _I64, width)
+            return [
+                emit(text, "where", [better, x, best], kinds, dtype, width),
+                emit(text, "where", [better, here, at], [kinds[0], _I64, _I64], _I64, width),
+            ]
+
+        carried = [(type_of(dtype, width), first), (type_of(_I64, width), zero)]
+        return text.loop(1, var.size, 1, carried, turn)[1]
+
+
+def _identity(kind: str, dtype: DType) -> Value:
+    if kind == "sum":
+        return literal(0, dtype)
+    if dtype.kind == "f":
+        return literal(-np.inf, dtype)
+    return literal(0 if dtype.kind == "b" else np.iinfo(dtype).min, dtype)
+
+
+def _place_of(expr: Expr) -> Affine:
+    if expr.op == "read":
+        place: Affine = expr.data[1]
+        return place
+    return expr.data if expr.op == "position" else Affine()
+
+
+def _lanes(kernel: Kernel) -> int:
+    """The widest strip of a kernel: several vectors where it sums, so that several accumulators are carried."""
+    most = _VECTOR_BYTES // kernel.value.dtype.itemsize
+    return most * _ACCUMULATORS if any(e.op == "reduce" for e in _all(kernel.value)) else most
+
+
+def _widths(most: int) -> Iterator[int]:
+    while most:
+        yield most
+        most //= 2
+
+
+def _all(expr: Expr) -> Iterator[Expr]:
+    seen: set[int] = set()
+    stack = [expr]
+    while stack:
+        found = stack.pop()
+        if id(found) not in seen:
+            seen.add(id(found))
+            yield found
+            stack.extend(found.args)
+
+
+def _scattered(expr: Expr, var: Var, needs: Callable[[Expr], frozenset[Var]]) -> int:
+    """How many reads do not stand still and are not contiguous along `var`."""
+    count = 0
+    for found in _all(expr):
+        if found.op == "read":
+            place: Affine = found.data[1]
+            indirect = any(v.value is not None and var in needs(v.value) for v, _ in place.terms)
+            count += indirect or place.stride(var) not in (0, 1)
+    return count
+
+
+def _vector_axis(kernel: Kernel, needs: Callable[[Expr], frozenset[Var]]) -> Var | None:
+    """The axis of the result along which a kernel's vectors run, if any."""
+    indirect = {v for var, _ in kernel.place.terms if var.value is not None for v in needs(var.value)}
+    best: tuple[int, int] | None = None
+    chosen = None
+    for var in kernel.space:
+        if var is kernel.ordered or var in indirect or kernel.place.stride(var) != 1 or var.size < 2:
+            continue
+        rank = (-_scattered(kernel.value, var, needs), var.size)
+        if best is None or rank > best:
+            best, chosen = rank, var
+    if chosen is None or best is None:
+        return None
+    sums = [e for e in _all(kernel.value) if e.op == "reduce" and e.data[0] != "argmax"]
+    inner = [a for e in sums for a in [_sum_axis(e.args[0], e.data[1], needs)] if a is not None]
+    if inner and (best[0] < 0 or chosen.size < 4) and max(v.size for v in inner) >= 4:
+        return None
+    return chosen
+
+
+def _sum_axis(body: Expr, over: Sequence[Var], needs: Callable[[Expr], frozenset[Var]]) -> Var | None:
+    """The variable of a sum along which its vectors run, if all it reads is contiguous there."""
+    if any(e.op in ("reduce", "position") for e in _all(body)):
+        return None
+    fit = [var for var in over if var.size >= 4 and not _scattered(body, var, needs)]
+    return max(fit, key=lambda var: var.size, default=None)

@@ -1,0 +1,122 @@
+"""A schedule as one LLVM function, run once or as a loop over steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from chainrule.compiler import memory
+from chainrule.compiler.loops import write_kernel
+from chainrule.compiler.schedule import Buffer, Schedule
+from chainrule.compiler.text import Text, Value
+
+__all__ = ["ENTRY", "Loop", "assemble"]
+
+ENTRY = "run"
+
+
+@dataclass(frozen=True)
+class Loop:
+    """How a step is repeated.
+
+    Attributes:
+        carried: output -> the input that it becomes in the next step.
+        streamed_in: inputs of which step k reads the k-th piece of a longer array.
+        streamed_out: outputs of which step k writes the k-th piece.
+    """
+
+    carried: Mapping[int, int] = field(default_factory=dict)
+    streamed_in: frozenset[int] = frozenset()
+    streamed_out: frozenset[int] = frozenset()
+
+
+def assemble(found: Schedule, loop: Loop | None = None) -> tuple[str, int]:
+    """The IR of `i64 run(ptr table, i64 steps)`, and the bytes of arena it needs.
+
+    `table` holds one pointer for every input, held leaf and output, in the order of `found.buffers`, then the arena's.
+    The result is 0, or 1 when an index was out of range.
+    """
+    loop = loop or Loop()
+    aliased = _in_place(found, loop)
+    arena = memory.plan(found)
+    text = Text()
+    text.do("%flags = alloca i64")
+    text.do("store i64 0, ptr %flags")
+    pointers = _pointers(text, found, aliased)
+    copies = [
+        (pointers[_numbered(found, "input", i)], pointers[out], out.size * out.dtype.itemsize)
+        for o, i in loop.carried.items()
+        if (out := _numbered(found, "output", o)) not in aliased
+    ]
+
+    def step(index: Value) -> None:
+        here = pointers | _moved(text, found, loop, pointers, index)
+        for kernel in found.kernels:
+            write_kernel(text, kernel, here)
+        for target, source, nbytes in copies:
+            text.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
+            text.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {nbytes}, i1 false)")
+
+    if loop == Loop():
+        step("0")
+    else:
+
+        def turn(i: Value, _: list[Value]) -> list[Value]:
+            step(i)
+            return []
+
+        text.loop(0, "%steps", 1, [], turn)
+    text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
+    body = "\n".join(text.lines)
+    declared = "\n".join(sorted(text.declared))
+    return f"{declared}\n\ndefine i64 @{ENTRY}(ptr noalias %table, i64 %steps) {{\nentry:\n{body}\n}}\n", arena
+
+
+def _numbered(found: Schedule, kind: str, place: int) -> Buffer:
+    return next(b for b in found.buffers if b.kind == kind and b.place == place)
+
+
+def _pointers(text: Text, found: Schedule, aliased: Mapping[Buffer, Buffer]) -> dict[Buffer, Value]:
+    """The address of every buffer."""
+    pointers: dict[Buffer, Value] = {}
+    outside = [b for b in found.buffers if b.kind != "arena"]
+    for i, buffer in enumerate(outside):
+        slot = text.let(f"getelementptr ptr, ptr %table, i64 {i}")
+        pointers[buffer] = text.let(f"load ptr, ptr {slot}")
+    arena = text.let(f"load ptr, ptr {text.let(f'getelementptr ptr, ptr %table, i64 {len(outside)}')}")
+    for buffer in found.buffers:
+        if buffer.kind == "arena":
+            pointers[buffer] = text.let(f"getelementptr inbounds i8, ptr {arena}, i64 {buffer.place}")
+    return pointers | {buffer: pointers[other] for buffer, other in aliased.items()}
+
+
+def _moved(
+    text: Text, found: Schedule, loop: Loop, pointers: Mapping[Buffer, Value], index: Value
+) -> dict[Buffer, Value]:
+    """The addresses that move from step to step."""
+    here: dict[Buffer, Value] = {}
+    for buffer in found.buffers:
+        places = {"input": loop.streamed_in, "output": loop.streamed_out}.get(buffer.kind, frozenset())
+        if buffer.place in places:
+            offset = text.let(f"mul nsw i64 {index}, {buffer.size * buffer.dtype.itemsize}")
+            here[buffer] = text.let(f"getelementptr i8, ptr {pointers[buffer]}, i64 {offset}")
+    return here
+
+
+def _in_place(found: Schedule, loop: Loop) -> dict[Buffer, Buffer]:
+    """Carried outputs that can be written straight over the input they become.
+
+    That is so when the kernel that writes it reads the input only where it writes, and no later kernel reads it.
+    """
+    aliased: dict[Buffer, Buffer] = {}
+    for o, i in loop.carried.items():
+        out, source = _numbered(found, "output", o), _numbered(found, "input", i)
+        writers = [k for k, kernel in enumerate(found.kernels) if kernel.target is out]
+        if len(writers) != 1 or found.kernels[writers[0]].zeroes:
+            continue
+        writer = found.kernels[writers[0]]
+        same_place = all(offset == writer.place for b, offset in memory.reads(writer) if b is source)
+        later = any(b is source for kernel in found.kernels[writers[0] + 1 :] for b, _ in memory.reads(kernel))
+        if same_place and not later:
+            aliased[out] = source
+    return aliased

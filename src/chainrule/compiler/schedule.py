@@ -1,0 +1,262 @@
+"""From a graph to kernels: which values are stored, and which are computed where they are read.
+
+A kernel is a loop nest that writes one buffer. Whatever need not be stored is fused into the kernels that read it, by
+substituting its formula; nothing about particular pairs of operations is written down anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chainrule.dtypes import DType
+from chainrule.formula import Affine, Expr, Operand, Position, Reshaped, Stores, Var, affine, const, read
+from chainrule.graph import Node, walk
+
+__all__ = ["Buffer", "Kernel", "Schedule", "schedule"]
+
+_LARGEST_INLINE = 40  # operations of one element's formula; also bounds the recursion
+_TRANSPARENT = frozenset(("alias", "stop_gradient", "custom"))
+
+
+@dataclass(eq=False)
+class Buffer:
+    """A place in memory for one value (or several of the same elements under other shapes)."""
+
+    name: str
+    size: int
+    dtype: DType
+    kind: str  # "input", "output", "held" (a leaf's own array) or "arena"
+    place: int = -1  # which input, output or held leaf; the offset in bytes for the arena
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """for every `space`: target[place] = value (or += value, where `adds`)."""
+
+    target: Buffer
+    space: tuple[Var, ...]
+    place: Affine
+    value: Expr
+    adds: bool = False
+    ordered: Var | None = None
+    zeroes: bool = False  # the whole target becomes 0 first; `space` may then be written in part
+    node: Node | None = None
+
+
+@dataclass
+class Schedule:
+    """Kernels in order, and the buffers they work on."""
+
+    kernels: list[Kernel] = field(default_factory=list)
+    buffers: list[Buffer] = field(default_factory=list)
+    held: list[Node] = field(default_factory=list)
+    views: dict[Node, Buffer] = field(default_factory=dict)
+
+
+def strides_of(shape: Sequence[int]) -> list[int]:
+    """Row-major strides, in elements."""
+    strides = [1] * len(shape)
+    for i in range(len(shape) - 2, -1, -1):
+        strides[i] = strides[i + 1] * shape[i + 1]
+    return strides
+
+
+def schedule(inputs: Sequence[Node], outputs: Sequence[Node]) -> Schedule:
+    """The kernels that compute `outputs` from `inputs` and from the leaves that hold their values."""
+    return _Scheduler(inputs, outputs).run()
+
+
+class _Scheduler:
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]):
+        self.inputs, self.outputs = inputs, outputs
+        self.order = walk(outputs)
+        self.stored = _stored(self.order, set(inputs), outputs)
+        self.found = Schedule()
+        self.operands: dict[Node, Operand] = {}
+        self.sizes: dict[Node, int] = {}
+
+    def run(self) -> Schedule:
+        for i, node in enumerate(self.inputs):
+            self._buffer(node, "input", i)
+        for node in self.order:
+            if node in self.found.views:
+                continue
+            if node.is_leaf and (number := _uniform(node)) is not None:
+                self.operands[node] = Operand(node.shape, node.dtype, lambda index, number=number: number)  # type: ignore[misc]
+            elif node.is_leaf:
+                self._buffer(node, "held", len(self.found.held))
+                self.found.held.append(node)
+            elif _renames(node):
+                self._place(node, self.found.views[node.inputs[0]])
+            elif node in self.stored:
+                self._buffer(node, "arena", -1)
+                self._store(node)
+            else:
+                self.operands[node] = self._inlined(node)
+        self._copy_out()
+        return self.found
+
+    def _buffer(self, node: Node, kind: str, place: int) -> Buffer:
+        size = 1
+        for n in node.shape:
+            size *= n
+        buffer = Buffer(node.label, size, node.dtype, kind, place)
+        self.found.buffers.append(buffer)
+        self._place(node, buffer)
+        return buffer
+
+    def _place(self, node: Node, buffer: Buffer) -> None:
+        self.found.views[node] = buffer
+        strides = strides_of(node.shape)
+
+        def at(index: tuple[Affine, ...]) -> Expr:
+            return read(buffer, _offset(index, strides), node.dtype)
+
+        self.operands[node] = Operand(node.shape, node.dtype, at)
+
+    def _store(self, node: Node) -> None:
+        """The kernels that compute `node` into its buffer."""
+        lower, buffer = _lower(node), self.found.views[node]
+        operands = [self.operands[x] for x in node.inputs]
+        strides = strides_of(node.shape)
+        if not isinstance(lower, Stores):
+            space = tuple(Var(n) for n in node.shape)
+            index = tuple(affine(v) for v in space)
+            value = self._formula(node)(index)
+            self.found.kernels.append(Kernel(buffer, space, _offset(index, strides), value, node=node))
+            return
+        zeroed = lower.zeroed
+        for store in lower.plan(operands, self.operands[node], **node.attrs):
+            space = tuple(Var(n) for n in store.sizes)
+            index = tuple(affine(v) for v in space)
+            ordered = None if store.ordered is None else space[store.ordered]
+            place = _offset([affine(k) for k in store.place(index)], strides)
+            value = store.value(index)
+            self.found.kernels.append(Kernel(buffer, space, place, value, store.adds, ordered, zeroed, node))
+            zeroed = False
+
+    def _formula(self, node: Node) -> Callable[[tuple[Affine, ...]], Expr]:
+        operands = [self.operands[x] for x in node.inputs]
+        lower: Any = _lower(node)
+        if isinstance(lower, Reshaped):
+            return lambda index: operands[0][_units_moved(index, node.shape, node.inputs[0].shape)]
+        return lambda index: lower(operands, index, **node.attrs)
+
+    def _inlined(self, node: Node) -> Operand:
+        """An operand that is computed where it is read, once an index."""
+        formula = self._formula(node)
+        seen: dict[tuple[Affine, ...], Expr] = {}
+
+        def at(index: tuple[Affine, ...]) -> Expr:
+            if index not in seen:
+                seen[index] = formula(index)
+            return seen[index]
+
+        return Operand(node.shape, node.dtype, at)
+
+    def _copy_out(self) -> None:
+        """Outputs that are views, leaves, or asked for twice are copied into a buffer of their own."""
+        taken: set[Buffer] = set()
+        for i, node in enumerate(self.outputs):
+            if node not in self.found.views:  # a constant
+                self._buffer(node, "held", len(self.found.held))
+                self.found.held.append(node)
+            buffer = self.found.views[node]
+            if buffer.kind == "arena" and buffer not in taken:
+                buffer.kind, buffer.place = "output", i
+                taken.add(buffer)
+                continue
+            copy = Buffer(node.label, buffer.size, buffer.dtype, "output", i)
+            self.found.buffers.append(copy)
+            (space,) = (Var(buffer.size),)
+            value = read(buffer, affine(space), buffer.dtype)
+            self.found.kernels.append(Kernel(copy, (space,), affine(space), value, node=node))
+
+
+def _offset(index: Sequence[Position], strides: Sequence[int]) -> Affine:
+    offset = Affine()
+    for k, stride in zip(index, strides, strict=True):
+        offset = offset + affine(k) * stride
+    return offset
+
+
+def _uniform(node: Node) -> Expr | None:
+    """The one number that all elements of a constant are, if there is one."""
+    value = node.value
+    if node.tracked or value is None or not value.size or not (value == value.flat[0]).all():
+        return None
+    return const(value.flat[0], node.dtype)
+
+
+def _units_moved(index: tuple[Affine, ...], shape: Sequence[int], wanted: Sequence[int]) -> list[Position]:
+    """`index` into `shape` as one into `wanted`, which differs in axes of size 1 only."""
+    kept = iter([k for k, n in zip(index, shape, strict=True) if n != 1])
+    return [0 if n == 1 else next(kept) for n in wanted]
+
+
+def _lower(node: Node) -> Any:
+    assert node.primitive is not None
+    return node.primitive.lower
+
+
+def _stored(order: Sequence[Node], inputs: set[Node], outputs: Sequence[Node]) -> set[Node]:
+    """The nodes that get a buffer: decided from the last to the first, since it depends on the readers.
+
+    Stored is what is asked for, what is written rather than read, what several readers share, what one reader would
+    compute more than once an element, and what a reshape renames; the rest is computed where it is read.
+    """
+    stored = {node for node in outputs if not node.is_leaf} | _cuts(order, inputs)
+    reads: dict[Node, int] = dict.fromkeys(order, 0)
+    repeated: set[Node] = set()
+    for node in reversed(order):
+        if node.is_leaf or node in inputs:
+            continue
+        free = _is_free(node)
+        if isinstance(_lower(node), Stores) or (not free and (reads[node] > 1 or node in repeated)):
+            stored.add(node)
+        fused = node not in stored
+        for i, x in enumerate(node.inputs):
+            reads[x] += reads[node] if fused else 1
+            if _repeats(node) or (fused and node in repeated):
+                repeated.add(x)
+            if not x.is_leaf and (_renames(node) or (i == 1 and _name(node) in ("gather", "scatter_add"))):
+                stored.add(x)
+    return stored
+
+
+def _cuts(order: Sequence[Node], inputs: set[Node]) -> set[Node]:
+    """Nodes stored only to keep the formulas of what is fused short."""
+    found: set[Node] = set()
+    size: dict[Node, int] = {}
+    for node in order:
+        size[node] = 1 if node.is_leaf or node in inputs else 1 + sum(size[x] for x in node.inputs)
+        if size[node] > _LARGEST_INLINE:
+            found.add(node)
+            size[node] = 1
+    return found
+
+
+def _name(node: Node) -> str:
+    assert node.primitive is not None
+    return node.primitive.name
+
+
+def _renames(node: Node) -> bool:
+    """Whether it is a reshape that does more than add or drop axes of size 1."""
+    return isinstance(_lower(node), Reshaped) and not _only_units(node)
+
+
+def _only_units(node: Node) -> bool:
+    return [n for n in node.shape if n != 1] == [n for n in node.inputs[0].shape if n != 1]
+
+
+def _repeats(node: Node) -> bool:
+    """Whether it reads an element of its inputs more than once."""
+    return _name(node) in ("expand", "contract", "gather")
+
+
+def _is_free(node: Node) -> bool:
+    """Whether reading it costs as much as reading its input."""
+    return _name(node) in ("expand", "transpose", "flip", "slice", *_TRANSPARENT) or isinstance(_lower(node), Reshaped)

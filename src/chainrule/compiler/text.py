@@ -1,0 +1,70 @@
+"""LLVM IR as text: fresh names, blocks, loops with carried values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+__all__ = ["Text", "Value"]
+
+Value: TypeAlias = str
+Carried: TypeAlias = Sequence[tuple[str, Value]]  # (type, value)
+
+
+@dataclass
+class Text:
+    """The body of a function under construction."""
+
+    lines: list[str] = field(default_factory=list)
+    block: str = "entry"
+    declared: set[str] = field(default_factory=set)
+    _count: int = 0
+
+    def name(self, stem: str = "t") -> str:
+        """A name that was not used before."""
+        self._count += 1
+        return f"{stem}{self._count}"
+
+    def let(self, instruction: str) -> Value:
+        """A new value, the result of `instruction`."""
+        name = "%" + self.name()
+        self.lines.append(f"  {name} = {instruction}")
+        return name
+
+    def do(self, instruction: str) -> None:
+        """An instruction without a result."""
+        self.lines.append(f"  {instruction}")
+
+    def start(self, label: str) -> None:
+        """The following instructions belong to the block `label`."""
+        self.lines.append(f"{label}:")
+        self.block = label
+
+    def call(self, function: str, result: str, *args: tuple[str, Value]) -> Value:
+        """A call of an external function or intrinsic, declared on its first use."""
+        types = ", ".join(kind for kind, _ in args)
+        self.declared.add(f"declare {result} @{function}({types})")
+        return self.let(f"call {result} @{function}({', '.join(f'{kind} {value}' for kind, value in args)})")
+
+    def loop(
+        self, start: int | Value, stop: int | Value, step: int, carried: Carried,
+        body: Callable[[Value, list[Value]], Sequence[Value]],
+    ) -> list[Value]:  # fmt: skip
+        """for i = start; i < stop; i += step (at least once): carried = body(i, carried). Returns the last carried."""
+        before, head, after = self.block, self.name("loop"), self.name("done")
+        index, following = "%" + self.name("i"), "%" + self.name("n")
+        names = ["%" + self.name("c") for _ in carried]
+        self.do(f"br label %{head}")
+        self.start(head)
+        at = len(self.lines)
+        results = list(body(index, names))
+        self.do(f"{following} = add nuw nsw i64 {index}, {step}")
+        more = self.let(f"icmp slt i64 {following}, {stop}")
+        self.do(f"br i1 {more}, label %{head}, label %{after}")
+        phis = [f"  {index} = phi i64 [ {start}, %{before} ], [ {following}, %{self.block} ]"]
+        for name, (kind, first), result in zip(names, carried, results, strict=True):
+            phis.append(f"  {name} = phi {kind} [ {first}, %{before} ], [ {result}, %{self.block} ]")
+        self.lines[at:at] = phis
+        self.start(after)
+        return results
