@@ -1,8 +1,8 @@
 """Losses: plain functions (y, t) -> one value a sample, from the model's output y and the target t.
 
-y and t have one shape, (samples, ...), and a loss is summed over all axes but the first; for numbers it is a number. A t
-of shape (n,) is taken for a y of shape (n, 1). Any function of tensors that gives one value a sample, or one number, is
-a loss as good as these.
+y and t have one shape, (samples, ...), and a loss is summed over all axes but the first; for numbers it is a number.
+A t of shape (n,) is taken for a y of shape (n, 1). Any function of tensors that gives one value a sample, or one
+number, is a loss as good as these.
 """
 
 from __future__ import annotations

@@ -14,14 +14,17 @@ from chainrule.nn.activations import (
     Softplus,
     Tanh,
 )
+from chainrule.nn.dropout import Dropout
+from chainrule.nn.embedding import Embedding
 from chainrule.nn.initializers import Initialized, Initializer
 from chainrule.nn.linear import Linear
 from chainrule.nn.mode import Training, training
 from chainrule.nn.module import Module, output_range
+from chainrule.nn.normalization import BatchNorm, LayerNorm
 from chainrule.nn.sequential import Flatten, Identity, Lambda, Sequential
 
 __all__ = [
-    "ELU", "GELU", "Activation", "Flatten", "Identity", "Initialized", "Initializer", "Lambda", "LeakyReLU", "Linear",
-    "LogSoftmax", "Module", "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh", "Training",
-    "initializers", "output_range", "training",
+    "ELU", "GELU", "Activation", "BatchNorm", "Dropout", "Embedding", "Flatten", "Identity", "Initialized",
+    "Initializer", "Lambda", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "Module", "ReLU", "Sequential", "SiLU",
+    "Sigmoid", "Softmax", "Softplus", "Tanh", "Training", "initializers", "output_range", "training",
 ]  # fmt: skip

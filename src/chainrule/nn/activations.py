@@ -41,7 +41,8 @@ class Activation(Module):
 
 
 def _activation(name: str, function: Callable[..., Tensor], low: float = -math.inf, high: float = math.inf) -> Any:
-    doc = f"`chainrule.{function.__name__}` as a module: {(function.__doc__ or "").splitlines()[0]}"
+    formula = (function.__doc__ or "").splitlines()[0]
+    doc = f"`chainrule.{function.__name__}` as a module: {formula}"
     members = {"function": staticmethod(function), "bounds": (low, high), "__doc__": doc, "__module__": __name__}
     return type(name, (Activation,), members)
 
