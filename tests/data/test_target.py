@@ -90,7 +90,7 @@ def test_bad_targets_are_named_by_row() -> None:
     for values in (["no", None, "yes"], [1.0, None, 2.5]):
         with pytest.raises(TargetError, match="row 2, column 'y' is empty"):
             TargetEncoder.fit(column(values))
-    with pytest.raises(TargetError, match="row 1, column 'y' is inf"):
+    with pytest.raises(TargetError, match="row 1, column 'y' is 'inf'"):
         TargetEncoder.fit(column([np.inf, 1.0, 2.5]), "regression")
 
 
