@@ -1,8 +1,8 @@
 """The glass box: for one run of a graph, what stands on every edge.
 
 On the edge from `x` to `y` stand x's value, the local derivative dy/dx, the adjoint that comes in from above (the
-gradient of y), and their product, the contribution to x's gradient. A node's gradient is the sum of the contributions on
-the edges that leave it. All numbers come from the rules that the derivatives of the library are made of.
+gradient of y), and their product, the contribution to x's gradient. A node's gradient is the sum of the contributions
+on the edges that leave it. All numbers come from the rules that the derivatives of the library are made of.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chainrule.graph import Node, dependents, walk
 from chainrule.inspect import show
 from chainrule.primitive import Smooth, pull
 from chainrule.primitives.elementwise import alias, ones_like
-from chainrule.tensor import Input, Tensor, TensorLike, as_tensor, cast_to
+from chainrule.tensor import Input, Parameter, Tensor, TensorLike, as_tensor, cast_to
 
 __all__ = ["Cost", "EdgeRun", "NodeRun", "Trace", "trace"]
 
@@ -213,7 +213,7 @@ Flows = tuple[dict[Node, Node], dict[tuple[Node, int], "Node | None"]]
 
 
 def _flows(output: Node, order: Sequence[Node], leaves: Sequence[Node], seed: Node) -> Flows:
-    """The gradient of every node, and the contribution on every edge (target, place): `autodiff.gradient`, kept whole."""
+    """The gradient of every node, and the contribution on every edge (target, place), as in `gradient`."""
     active = dependents(order, leaves)
     gradients: dict[Node, Node] = {output: seed}
     parts: dict[tuple[Node, int], Node | None] = {}
@@ -241,7 +241,7 @@ def _seed(output: Tensor, seed: TensorLike | None) -> Tensor:
                 "Take its sum or mean, or give a seed.",
             )
         )
-    return ones_like(output)  # type: ignore[no-any-return]
+    return ones_like(output)
 
 
 def _local(node: Node, place: int) -> Node | None:
@@ -279,12 +279,12 @@ def _assembled(
     edges = []
     for node in order:
         target = runs[stand_in.get(node, node)]
-        for i, x in enumerate(node.inputs if not (node in made_by) else ()):
+        for i, x in enumerate(node.inputs if node not in made_by else ()):
             part, local = parts.get((node, i)), locals_.get((node, i))
             adjoint = gradients.get(node) if (node, i) in parts else None
-            numbers = [None if found is None else values[found] for found in (local, adjoint, part)]
+            l, a, c = (None if found is None else values[found] for found in (local, adjoint, part))
             source = runs[stand_in.get(x, x)]
-            edges.append(EdgeRun(source, target, i, values[x], *numbers, node, values))
+            edges.append(EdgeRun(source, target, i, values[x], l, a, c, node, values))
     return Trace(runs[output], wrt, tuple(runs.values()), tuple(edges))
 
 
@@ -310,7 +310,12 @@ def _operation(node: Node) -> str:
 
 def _labels(nodes: Sequence[Node], values: Arrays) -> list[str]:
     """A label for every node, no two alike but those of constants, which are called by their value."""
-    wanted = [node.name or _operation(node) for node in nodes]
+    homes = {x: node.path for node in reversed(nodes) for x in node.inputs if isinstance(x, Parameter)}
+    wanted = []
+    for node in nodes:
+        # the outermost module is the model itself, as in the paths of its parameters
+        path = homes.get(node, node.path if not node.name else ())[1:]
+        wanted.append(".".join([*path, node.name or _operation(node)]))
     count, seen, found = Counter(wanted), Counter[str](), []
     for node, label in zip(nodes, wanted, strict=True):
         seen[label] += 1

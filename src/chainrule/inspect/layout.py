@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 __all__ = ["Layout", "layout"]
 
@@ -47,14 +48,14 @@ def layout(boxes: Sequence[Hashable], links: Sequence[tuple[Hashable, Hashable]]
         for point in chain[1:-1]:
             layers[point[1]].append(point)  # type: ignore[index]
     rows = _rows([layers[c] for c in sorted(layers)], chains)
-    position = {box: (c, rows[box]) for c, layer in layers.items() for box in layer}
+    position: dict[Hashable, Point] = {box: (c, rows[box]) for c, layer in layers.items() for box in layer}
     height = max((len(layer) for layer in layers.values()), default=0)
     routes = [[position[point] for point in chain] for chain in chains]
     return Layout({box: position[box] for box in boxes}, routes, len(layers), height)
 
 
 def _columns(boxes: Sequence[Hashable], links: Sequence[tuple[Hashable, Hashable]]) -> dict[Hashable, int]:
-    """The longest way from a leaf; a leaf stands just before its first user."""
+    """The longest way from a leaf; what may stand further right stands just before its first user."""
     sources, users = defaultdict(list), defaultdict(list)
     for a, b in links:
         sources[b].append(a)
@@ -62,8 +63,8 @@ def _columns(boxes: Sequence[Hashable], links: Sequence[tuple[Hashable, Hashable
     found: dict[Hashable, int] = {}
     for box in boxes:
         found[box] = max((found[a] + 1 for a in sources[box]), default=0)
-    for box in boxes:
-        if not sources[box] and users[box]:
+    for box in reversed(boxes):
+        if users[box]:
             found[box] = min(found[b] for b in users[box]) - 1
     return found
 
@@ -71,7 +72,7 @@ def _columns(boxes: Sequence[Hashable], links: Sequence[tuple[Hashable, Hashable
 def _rows(layers: Sequence[list[Hashable]], chains: Sequence[Sequence[Hashable]]) -> dict[Hashable, float]:
     neighbors: dict[Hashable, list[Hashable]] = defaultdict(list)
     for chain in chains:
-        for a, b in zip(chain, chain[1:], strict=False):
+        for a, b in pairwise(chain):
             neighbors[a].append(b)
             neighbors[b].append(a)
     height = max((len(layer) for layer in layers), default=0)

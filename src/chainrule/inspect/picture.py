@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Box", "Link", "Picture", "picture"]
 
-LIMIT = 40  # more boxes than this are no longer read as a picture
+LIMIT = 24  # more boxes than this are no longer read as a picture
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _box(run: NodeRun, is_output: bool) -> Box:
     lines = [] if kind == "constant" else [_value_line(run)]
     if run.gradient is not None:
         lines.append(f"gradient {brief(run.gradient)}")
-    named = kind in ("operation", "output") and run.label != run.operation and not run.label.startswith(run.operation)
+    named = kind in ("operation", "output") and run.node.name is not None
     return Box(f"{run.label} = {run.operation}" if named else run.label, tuple(lines), kind)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def _bends(links: Sequence[tuple[int, int]]) -> list[float]:
 def _link(points: Sequence[Point], text: str, bend: float) -> str:
     """A curve through `points`; the text stands on its first piece, nearer to the source, where links part."""
     path = [f"M{points[0][0]:.1f},{points[0][1]:.1f}"]
-    for i, ((x0, y0), (x1, y1)) in enumerate(zip(points, points[1:], strict=False)):
+    for i, ((x0, y0), (x1, y1)) in enumerate(pairwise(points)):
         if i % 2:
             path.append(f"L{x1:.1f},{y1:.1f}")
         else:
@@ -79,9 +80,11 @@ def _link(points: Sequence[Point], text: str, bend: float) -> str:
         # the cubic's point at 0.42: weights 0.19511, 0.42386, 0.30694, 0.07409
         y = y0 * 0.619 + y1 * 0.381 + bend * 0.97
         x = x0 + (x1 - x0) * 0.45
+        wide = CHAR * len(text) + 4
         label = (
-            f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle" fill="#a23b00" stroke="#ffffff" stroke-width="5" '
-            f'stroke-linejoin="round" paint-order="stroke">{escape(text)}</text>'
+            f'<rect x="{x - wide / 2:.1f}" y="{y - 7:.1f}" width="{wide:.1f}" height="14" fill="#ffffff" '
+            f'fill-opacity="0.9"/><text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle" fill="#a23b00">'
+            f"{escape(text)}</text>"
         )
     arrow = 'fill="none" stroke="#666666" marker-end="url(#cr-arrow)"'
     return f'<path d="{" ".join(path)}" {arrow}/>{label}'
