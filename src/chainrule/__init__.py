@@ -1,16 +1,20 @@
 """Any acyclic graph of operations, differentiable with respect to any of its leaves, parameters and data."""
 
-from chainrule import errors, evaluate, functions, losses, nn, optim, random
+from chainrule import errors, evaluate, functions, losses, nn, optim, random, sampling
 from chainrule.autodiff import grad, gradient, hessian, hvp, jacobian, jvp, tangent, value_and_grad, vjp
 from chainrule.control import custom
+from chainrule.fit import ENGINES as _ENGINES
+from chainrule.fit import EarlyStopping, Progress, UnreachableTargetWarning, fit, fit_data
 from chainrule.functions import *
+from chainrule.history import History, TrainingState
 from chainrule.tensor import Input, Parameter, Tensor, as_tensor, variable
 
 __all__ = [
-    "ENGINES", "Input", "Parameter", "Tensor", "as_tensor", "custom", "errors", "evaluate", "grad", "gradient",
-    "hessian", "hvp", "jacobian", "jvp", "losses", "nn", "optim", "random", "tangent",
+    "ENGINES", "EarlyStopping", "History", "Input", "Parameter", "Progress", "Tensor", "TrainingState",
+    "UnreachableTargetWarning", "as_tensor", "custom", "errors", "evaluate", "fit", "fit_data", "grad", "gradient",
+    "hessian", "hvp", "jacobian", "jvp", "losses", "nn", "optim", "random", "sampling", "tangent",
     "value_and_grad", "variable", "vjp",
 ]  # fmt: skip
 __all__ += functions.__all__
 
-ENGINES = ("reference",)
+ENGINES = tuple(_ENGINES)
