@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -112,3 +113,29 @@ class History:
             else ""
         )
         return f"History({self.stopped} after {self.steps_done} steps, {len(self._steps)} records{last})"
+
+    def _repr_html_(self) -> str:
+        """How the run ended, and every recorded set with its curve, its first and its last number."""
+        head = f"<b>History</b> {self.stopped} after {self.steps_done:,} steps in {self.seconds:.3g} s"
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{_curve(values)}</td><td>{values[0]:.6g}</td>"
+            f"<td>{self.final_records.get(name, values[-1]):.6g}</td></tr>"
+            for name, values in self.records.items()
+            if len(values)
+        )
+        columns = "".join(f"<th>{title}</th>" for title in ("rows", "loss", "first", "last"))
+        return f"{head}<table><tr>{columns}</tr>{rows}</table>" if rows else head
+
+
+def _curve(values: Array, width: int = 240, height: int = 48, most: int = 480) -> str:
+    """The finite values as a line of inline SVG, the smallest at the bottom; at most `most` of them."""
+    places = np.flatnonzero(np.isfinite(values))
+    places = places[np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).astype(int))]
+    low, span = (values[places].min(), np.ptp(values[places]) or 1.0) if places.size else (0.0, 1.0)
+    x = 2 + (width - 4) * places / max(len(values) - 1, 1)
+    y = height - 2 - (height - 4) * (values[places] - low) / span
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img">'
+        f'<title>loss</title><polyline points="{points}" fill="none" stroke="#0072b2" stroke-width="1.5"/></svg>'
+    )

@@ -7,6 +7,7 @@ no derivative rule ever has to undo them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from html import escape
 from typing import Any, ClassVar, NoReturn, TypeAlias
 
 import numpy as np
@@ -49,6 +50,7 @@ class Tensor(Node):
 
     __slots__ = ()
     __array_ufunc__ = None  # array + tensor is ours
+    _SHOWN: ClassVar[int] = 8  # rows and columns of the table in a notebook
     family: ClassVar[type[Node]]
 
     # What it is
@@ -118,6 +120,19 @@ class Tensor(Node):
         text = np.array2string(self.value, separator=", ", prefix=prefix) if self.shape else str(self.value)
         shown = "" if self.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.dtype}"
         return f"{type(self).__name__}({text}{shown})"
+
+    def _repr_html_(self) -> str:
+        """Name, shape and dtype, and the numbers as a table shaded by size: a corner of what is too large."""
+        head = f"<b>{escape(self.label)}</b> {type(self).__name__} {self.shape} {self.dtype}"
+        if self.value is None or not self.size:
+            return head
+        flat = self.value.reshape((-1, self.shape[-1] if self.shape else 1))
+        rows = flat[: self._SHOWN, : self._SHOWN]
+        finite = np.abs(rows[np.isfinite(rows)].astype(np.float64))
+        top = float(finite.max(initial=0.0)) or 1.0
+        body = "".join(f"<tr>{''.join(_cell(v, top) for v in row)}</tr>" for row in rows)
+        cut = f"the first {rows.shape[0]} x {rows.shape[1]} of {flat.shape[0]} x {flat.shape[1]}"
+        return f"{head}<table>{body}</table>{cut if rows.size < self.size else ''}"
 
     def named(self, name: str) -> Tensor:
         """The same value as a node called `name` in messages and pictures."""
@@ -232,6 +247,14 @@ class Tensor(Node):
                 explain(shaping.call_site("max", self), shaping.shapes_of(self), "the largest element of nothing")
             )
         return shaping.reduce(axes.reduce_max, self, axis, keepdims)
+
+
+def _cell(value: Any, top: float) -> str:
+    """A cell of a notebook's table: blue for positive, orange for negative, stronger for larger."""
+    text = f"{value:.4g}" if isinstance(value, np.floating) else str(value)
+    strength = min(abs(float(value)) / top, 1.0) if np.isfinite(value) else 0.0
+    color = "0,114,178" if value > 0 else "213,94,0"
+    return f'<td style="background:rgba({color},{0.5 * strength:.2f})">{text}</td>'
 
 
 class Parameter(Tensor):

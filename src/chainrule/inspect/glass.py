@@ -310,7 +310,9 @@ def _operation(node: Node) -> str:
 
 def _labels(nodes: Sequence[Node], values: Arrays) -> list[str]:
     """A label for every node, no two alike but those of constants, which are called by their value."""
-    homes = {x: node.path for node in reversed(nodes) for x in node.inputs if isinstance(x, Parameter)}
+    homes: dict[Node, tuple[str, ...]] = {
+        x: node.path for node in reversed(nodes) for x in node.inputs if isinstance(x, Parameter)
+    }
     wanted = []
     for node in nodes:
         # the outermost module is the model itself, as in the paths of its parameters

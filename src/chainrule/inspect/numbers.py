@@ -1,13 +1,10 @@
-"""How arrays, numbers and tables are written where people read them."""
+"""How arrays and numbers are written where people read them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
-
 import numpy as np
 
-__all__ = ["brief", "html_table", "text_table"]
+__all__ = ["brief"]
 
 
 def brief(value: np.ndarray | None, limit: int = 4) -> str:
@@ -42,25 +39,3 @@ def _number(x: object) -> str:
 def _nested(array: np.ndarray) -> str:
     parts = [_nested(row) if row.ndim else _number(row[()]) for row in map(np.asarray, array)]
     return f"[{', '.join(parts)}]"
-
-
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in plain text: columns as wide as their longest cell, two spaces between them.
-
-    >>> print(text_table(["layer", "weights"], [["0", "(2, 5)"]]))
-    layer  weights
-    -----  -------
-    0      (2, 5)
-    """
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = [header, ["-" * width for width in widths], *rows]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in lines)
-
-
-def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The same table as HTML; every cell is escaped."""
-    head = "".join(f'<th style="text-align:left">{escape(cell)}</th>' for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row) + "</tr>" for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

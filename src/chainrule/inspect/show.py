@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chainrule.inspect import svg
-from chainrule.inspect.numbers import brief, html_table, text_table
+from chainrule.inspect.numbers import brief
 from chainrule.inspect.picture import picture
+from chainrule.tables import html_table, text_table
 
 if TYPE_CHECKING:
     from chainrule.inspect.glass import EdgeRun, NodeRun, Trace

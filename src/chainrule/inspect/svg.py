@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
 
-import numpy as np
-
 from chainrule.inspect.layout import Point, layout
 from chainrule.inspect.picture import Box, Picture
 
-__all__ = ["curve", "draw"]
+__all__ = ["draw"]
 
 CHAR, LINE, PAD, GAP, ROW_GAP, MARGIN = 6.6, 16, 10, 44, 34, 14
 # Okabe and Ito (2008): told apart with any kind of color vision. (fill, border)
@@ -52,7 +50,7 @@ def _columns(picture: Picture, column: Sequence[int], count: int) -> tuple[list[
         widths[c] = max(widths[c], 2 * PAD + CHAR * max(map(len, (box.title, *box.lines))))
     for link in picture.links:
         c = column[link.source]
-        gaps[c] = max(gaps[c], 2 * GAP + CHAR * len(link.text))
+        gaps[c] = max(gaps[c], GAP + CHAR * len(link.text))
     return widths, gaps
 
 
@@ -114,18 +112,3 @@ def _frame(size: Point, title: str, content: str) -> str:
         f'font-family="DejaVu Sans, Verdana, sans-serif" font-size="11" role="img"><title>{escape(title)}</title>'
         f'<defs>{arrow}</defs><rect width="{width}" height="{height}" rx="8" fill="#ffffff"/>{content}</svg>'
     )
-
-
-def curve(y: Sequence[float] | np.ndarray, width: int = 240, height: int = 60, title: str = "curve") -> str:
-    """A line through `y` without axes, for a row of a table: the smallest value at the bottom.
-
-    Values that are NaN or infinite are left out.
-    """
-    values = np.asarray(y, dtype=np.float64).ravel()
-    places = np.flatnonzero(np.isfinite(values))
-    low, span = (values[places].min(), np.ptp(values[places]) or 1.0) if places.size else (0.0, 1.0)
-    xs = 4 + (width - 8) * places / max(len(values) - 1, 1)
-    ys = height - 4 - (height - 8) * (values[places] - low) / span
-    points = " ".join(f"{x:.1f},{v:.1f}" for x, v in zip(xs, ys, strict=True))
-    line = f'<polyline points="{points}" fill="none" stroke="#0072b2" stroke-width="1.5"/>'
-    return _frame((width, height), title, line)

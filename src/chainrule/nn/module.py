@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from html import escape
 from typing import Any, TypeVar
 
 from chainrule.dtypes import DType, checked, is_float
 from chainrule.errors import DTypeError, OptionError, ShapeError, explain
 from chainrule.graph import module_scope, user_line
 from chainrule.nn.initializers import Initialized
+from chainrule.nn.summary import Summary, summary
 from chainrule.tensor import Parameter, as_tensor
 
 __all__ = ["Module", "output_range"]
@@ -144,6 +146,18 @@ class Module:
         """The smallest and the largest output that its last layer allows; without bounds unless a subclass knows."""
         return -math.inf, math.inf
 
+    def summary(self, *x: Any, t: Any = None, loss: Callable[..., Any] | None = None) -> Summary:
+        """A table of every layer: the shapes of its input, output, weights and of both gradients, without arithmetic.
+
+        Args:
+            x: one for each argument of the model: data, or only a shape.
+            t: targets for `loss`, or their shape.
+            loss: the loss whose gradients are shown; None: the sum of the outputs.
+
+        Raises ShapeError, naming the layer, both shapes and the user's line, where a layer does not fit what it gets.
+        """
+        return summary(self, *x, t=t, loss=loss)
+
     def called(self) -> str:
         """The layer, its path in the model and the user's line, as its error messages begin."""
         path, line = _inside.get(), user_line()
@@ -157,6 +171,16 @@ class Module:
         below = [f"({name}): {child!r}" for name, child in self.children() if isinstance(child, Module)]
         inside = "\n" + textwrap.indent("\n".join(below), "  ") + "\n" if below else self.extra_repr()
         return f"{type(self).__name__}({inside})"
+
+    def _repr_html_(self) -> str:
+        """The tree of its modules with the number of their parameters."""
+        below = [(name, child) for name, child in self.children() if isinstance(child, Module)]
+        count = sum(p.size for p in self.named_parameters().values())
+        head = f"<b>{type(self).__name__}</b>({escape(self.extra_repr())}) {count:,} parameters"
+        if not below:
+            return head
+        items = "".join(f"<li>{escape(name)}: {child._repr_html_()}</li>" for name, child in below)
+        return f'{head}<ul style="margin:0">{items}</ul>'
 
 
 def output_range(model: Any) -> tuple[float, float]:
