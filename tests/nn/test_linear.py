@@ -7,7 +7,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.errors import OptionError, ShapeError
+from chainrule.errors import DTypeError, OptionError, ShapeError
 from chainrule.nn import initializers
 
 
@@ -105,3 +105,8 @@ def test_a_number_has_no_axis() -> None:
 def test_sizes_are_positive(sizes: tuple[int, int]) -> None:
     with pytest.raises(OptionError, match=f"Linear: {sizes[0]} inputs, {sizes[1]} outputs: each is at least 1"):
         nn.Linear(*sizes)
+
+
+def test_parameters_are_floats() -> None:
+    with pytest.raises(DTypeError, match="parameters: the dtype is int64: they are float32 or float64"):
+        nn.Linear(2, 1, dtype="int64")

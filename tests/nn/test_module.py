@@ -148,7 +148,7 @@ def test_astype_keeps_values_ties_and_initializers() -> None:
     assert block.layers[2] is block.first
     assert not nn.BatchNorm(1).astype("float64").running_mean.trainable
     assert block.initialize(0).first.weight.dtype == np.float64
-    with pytest.raises(DTypeError, match=r"Block.astype: the dtype is int64: parameters are float32 or float64"):
+    with pytest.raises(DTypeError, match=r"parameters: the dtype is int64: they are float32 or float64"):
         block.astype("int64")
 
 
@@ -175,6 +175,7 @@ def test_sequential_is_a_sequence() -> None:
     assert len(net) == 2 and net[0] is net.layers["0"] and net[-1] is list(net)[1]
     assert net.append(nn.Linear(3, 1)) is net
     assert list(net[1:].named_modules()) == ["", "1", "2"]
+    assert list(net[1:].append(nn.ReLU()).layers) == ["1", "2", "3"]
     assert nn.Sequential({"hidden": net[0]})["hidden"] is net[0]
     with pytest.raises(OptionError, match=r"Write nn.ReLU\(\), with parentheses"):
         nn.Sequential(nn.ReLU)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from chainrule import random
-from chainrule.dtypes import DType
-from chainrule.errors import OptionError, explain
+from chainrule.dtypes import DType, checked, is_float
+from chainrule.errors import DTypeError, OptionError, explain
 from chainrule.functions import broadcast_to
 from chainrule.graph import Shape
 from chainrule.random import INITIALIZING
@@ -48,13 +48,21 @@ class Initialized(Parameter):
         self, initializer: Initializer, shape: Shape, *, seed: int = 0, offset: int = 0,
         dtype: DType | str = "float32", name: str | None = None, trainable: bool = True,
     ):  # fmt: skip
-        kind = as_tensor(0.0, dtype).dtype
+        kind = float_dtype(dtype)
         super().__init__(initializer(shape, seed, INITIALIZING + offset, kind).numpy(), name, trainable=trainable)
         self.initializer = initializer
 
     def draw(self, seed: int, position: int) -> Tensor:
         """Fresh values, for the parameter at `position` of a whole model."""
         return self.initializer(self.shape, seed, INITIALIZING + position, self.dtype)
+
+
+def float_dtype(dtype: DType | str) -> DType:
+    """`dtype`, if parameters can have it."""
+    found = checked(dtype, "parameters")
+    if not is_float(found):
+        raise DTypeError(explain("parameters", f"the dtype is {found}", "they are float32 or float64"))
+    return found
 
 
 def constant(value: float) -> Initializer:

@@ -9,10 +9,10 @@ from contextvars import ContextVar
 from html import escape
 from typing import Any, TypeVar
 
-from chainrule.dtypes import DType, checked, is_float
-from chainrule.errors import DTypeError, OptionError, ShapeError, explain
+from chainrule.dtypes import DType
 from chainrule.graph import module_scope, user_line
-from chainrule.nn.initializers import Initialized
+from chainrule.nn.initializers import Initialized, float_dtype
+from chainrule.nn.state import check_state
 from chainrule.nn.summary import Summary, summary
 from chainrule.tensor import Parameter, as_tensor
 
@@ -108,10 +108,7 @@ class Module:
         been changed.
         """
         own = self.named_parameters()
-        _check_names(own, state)
-        values = {path: as_tensor(state[path]) for path in own}
-        for path, p in own.items():
-            _check_fits(path, p, values[path])
+        values = check_state(own, state)
         for path, p in own.items():
             p.value = values[path].numpy()
 
@@ -130,11 +127,7 @@ class Module:
 
         A parameter's dtype is fixed, so these are new parameters: hand the optimizer's groups over after this.
         """
-        wanted = checked(dtype, "astype")
-        if not is_float(wanted):
-            raise DTypeError(
-                explain(f"{type(self).__name__}.astype", f"the dtype is {wanted}", "parameters are float32 or float64")
-            )
+        wanted = float_dtype(dtype)
         new = {p: _retyped(p, wanted) for p in self.named_parameters().values() if p.dtype != wanted}
         for module in self.modules():
             for name, value in vars(module).items():
@@ -226,40 +219,3 @@ def _replaced(value: Any, new: Mapping[Parameter, Parameter]) -> Any:
     if type(value) is dict:
         return {key: _replaced(item, new) for key, item in value.items()}
     return value
-
-
-def _check_names(own: Mapping[str, Parameter], state: Mapping[str, Any]) -> None:
-    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    if missing or unexpected:
-        got = [
-            f"{kind} {', '.join(names)}" for kind, names in (("missing", missing), ("unexpected", unexpected)) if names
-        ]
-        raise OptionError(
-            explain(
-                "load_state_dict",
-                "; ".join(got),
-                "it must name exactly this model's parameters",
-                "Build the model as it was when the state was taken.",
-            )
-        )
-
-
-def _check_fits(path: str, p: Parameter, value: Any) -> None:
-    if value.shape != p.shape:
-        raise ShapeError(
-            explain(
-                "load_state_dict",
-                f"{path} is {p.shape}, its new value is {value.shape}",
-                "the shapes differ",
-                "Build the model with the sizes it had when the state was taken.",
-            )
-        )
-    if value.dtype != p.dtype:
-        raise DTypeError(
-            explain(
-                "load_state_dict",
-                f"{path} is {p.dtype}, its new value is {value.dtype}",
-                "the dtypes differ",
-                f'Change the model first: model.astype("{value.dtype}").',
-            )
-        )

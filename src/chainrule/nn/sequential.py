@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import Any
 
 from chainrule.errors import OptionError, ShapeError, explain
@@ -41,7 +42,8 @@ class Sequential(Module):
 
     def append(self, layer: Any) -> Sequential:
         """Put `layer` at the end; returns the module itself."""
-        self.layers[str(len(self.layers))] = _as_module(layer)
+        free = next(name for name in map(str, count(len(self))) if name not in self.layers)
+        self.layers[free] = _as_module(layer)
         return self
 
     def children(self) -> Iterator[tuple[str, Parameter | Module]]:
