@@ -256,7 +256,7 @@ def _resume(run: Run, state: TrainingState) -> None:
         raise OptionError(explain("fit(resume=...)", got, "this run has no such state", repair))
     if run.watch is not None and state.stopping:
         run.watch.best, run.watch.step = state.stopping["best"], int(state.stopping["step"])
-        run.watch.waited = int(state.stopping["waited"])
+        run.watch.waited, run.watch.last = int(state.stopping["waited"]), int(state.stopping["last"])
         if state.best:
             run.best = _restored(step.whole, state.best), _restored(step.moving, state.best, rows=run.sampler.rows)
     arrays.whole[own:] = whole

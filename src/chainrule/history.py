@@ -26,7 +26,7 @@ class TrainingState:
         batch_size: rows a step.
         rows: rows of data.
         arrays: the optimizer's state by "parameter path/name", such as "0.weight/velocity".
-        stopping: the early stopping's memory: best value, its step, records since.
+        stopping: the early stopping's memory: the best value, its step, the records since, the last record's step.
         best: the parameters and the optimizer's state at the best step, if they are to be restored.
     """
 
@@ -48,7 +48,7 @@ class History:
     k, 2k, ... below the number of steps, with k = `record_every`.
 
     Attributes:
-        steps_done: steps made in this call.
+        steps_done: steps made in this call (also those that early stopping then took back).
         stopped: "finished", "early" (early stopping), "callback" or "interrupted" (Ctrl-C, with all steps whole).
         final: the mean loss over all rows after the last step; None if the run was interrupted or records nothing.
         final_records: the same for every recorded set.

@@ -25,8 +25,8 @@ def save(
 ) -> None:
     """Write the model's parameters, and the state of its training if given, to a safetensors file.
 
-    A process killed at any moment leaves the old file or the new one. With `state` (a history, or its `state`) a run goes
-    on to the bit: `fit(..., resume=load(path, model))`. `metadata` is what JSON can hold; see `read_metadata`.
+    A process killed at any moment leaves the old file or the new one. With `state` (a history, or its `state`) a run
+    goes on to the bit: `fit(..., resume=load(path, model))`. `metadata` is what JSON can hold; see `read_metadata`.
 
     Raises DTypeError for other metadata, OSError from the disk.
 

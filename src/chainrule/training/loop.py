@@ -54,7 +54,7 @@ class Run:
 
     def go(self) -> History:
         """Make the steps; whatever happens, the parameters are left as they were after a whole step."""
-        began, first = time.perf_counter(), self.step
+        began = time.perf_counter()
         bar = Bar(self.progress, self.step, self.stop)
         try:
             with _interrupts() as interrupted:
@@ -65,9 +65,6 @@ class Run:
             self.history.stopped = "interrupted"
         finally:
             bar.close()
-            self.history.steps_done = self.step - first
-            if self.watch is not None and self.watch.rule.restore_best and self.best is not None:
-                self._restore()
             self._publish()
             self.history.state = self._state()
             self.history.seconds = time.perf_counter() - began
@@ -102,6 +99,7 @@ class Run:
         if self.check_finite and not (all_finite([ran.losses]) and all_finite(self._touched(indices))):
             self._replay(before, indices, count)
         self.step += count
+        self.history.steps_done += count
         self._losses.append(float(ran.losses.mean()))
         if self.history.updates is not None:
             self.history.updates += ran.moved
@@ -138,6 +136,7 @@ class Run:
             if not (all_finite([ran.losses]) and all_finite(self._touched(part))):
                 back()
                 self.step += k
+                self.history.steps_done += k
                 error = explain_nonfinite(self.called, self.traced, self.data, part, self.step, self.sampler.seed)
                 error.history = self.history
                 raise error
@@ -167,13 +166,12 @@ class Run:
         return self.watch.done
 
     def _finish(self) -> None:
+        """The loss after the last step; the best record's values put back where they are wanted and better."""
         if not self.history.record_every:
             return
         losses, _ = self._evaluated()
-        if self.history.stopped != "early":
-            self._seen(losses)
-        restored = self.watch is not None and self.watch.rule.restore_best and self.best is not None
-        if restored and self.watch is not None and self.watch.step != self.step:
+        watch = self.watch
+        if watch is not None and watch.rule.restore_best and self.best and not watch.better(losses[watch.rule.monitor]):
             self._restore()
             losses, _ = self._evaluated()
         self.history.final_records = losses

@@ -47,10 +47,18 @@ class Watch:
     best: float = math.inf
     step: int = 0
     waited: int = 0
+    last: int = -1
+
+    def better(self, value: float) -> bool:
+        """Whether `value` is an improvement."""
+        return value < self.best - (self.rule.min_delta if math.isfinite(self.best) else 0.0)
 
     def see(self, value: float, step: int) -> bool:
-        """Take one record; whether it is the best so far."""
-        if value < self.best - (self.rule.min_delta if math.isfinite(self.best) else 0.0):
+        """Take one record; whether it is the best so far. A resumed run may show the last one again."""
+        if step <= self.last:
+            return False
+        self.last = step
+        if self.better(value):
             self.best, self.step, self.waited = value, step, 0
             return True
         self.waited += 1
@@ -63,4 +71,4 @@ class Watch:
 
     def memory(self) -> Mapping[str, float]:
         """What a resumed run needs."""
-        return {"best": self.best, "step": self.step, "waited": self.waited}
+        return {"best": self.best, "step": self.step, "waited": self.waited, "last": self.last}

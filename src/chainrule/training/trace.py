@@ -173,7 +173,7 @@ def trace_data_step(
     moving = (*start.carries, *states.carries)
     changed = (g != 0).reshape((batch, -1)).max(axis=1).astype("int64").sum()
     return Traced(
-        Step((), moving, (*ts, *ws), step, seed, mean, changed), Arrays([], [*start.values, *states.values]), {}
+        Step((), moving, (*ts, *ws), step, seed, mean, changed), Arrays([], [x, *map(np.array, states.values)]), {}
     )
 
 
