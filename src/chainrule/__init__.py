@@ -15,8 +15,8 @@ from chainrule.tensor import Input, Parameter, Tensor, as_tensor, variable
 __all__ = [
     "ENGINES", "EarlyStopping", "History", "Input", "Parameter", "Progress", "Tensor", "TrainingState",
     "UnreachableTargetWarning", "as_tensor", "custom", "datasets", "errors", "evaluate", "fit", "fit_data", "grad",
-    "gradient", "hessian", "hvp", "inspect", "jacobian", "jvp", "load", "losses", "nn", "optim", "plot", "random", "read_metadata",
-    "sampling", "save", "summary", "tangent", "value_and_grad", "variable", "vjp",
+    "gradient", "hessian", "hvp", "inspect", "jacobian", "jvp", "load", "losses", "nn", "optim", "plot", "random",
+    "read_metadata", "sampling", "save", "summary", "tangent", "value_and_grad", "variable", "vjp",
 ]  # fmt: skip
 __all__ += functions.__all__
 
