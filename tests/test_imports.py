@@ -17,7 +17,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / PACKAGE
 
 # Each row may import the rows above it, and its own row; `facade` is the package's own __init__.
 LAYERS = (
-    ("errors", "dtypes"),
+    ("errors", "dtypes", "tables"),
     ("graph",),
     ("primitive",),
     ("primitives",),
@@ -30,7 +30,8 @@ LAYERS = (
     ("autodiff", "vectorize"),
     ("control",),
     ("losses", "nn", "optim"),
-    ("data", "history", "persist"),
+    ("data", "history", "persist", "sampling"),
+    ("save", "training"),
     ("fit", "check"),
     ("inspect",),
     ("plot",),

@@ -24,10 +24,7 @@ ARRAYS = {
     "empty": np.zeros((0, 3), "float32"),
     "bool": np.array([True, False, True]),
     "uint64": np.array([2**64 - 1, 0], "uint64"),
-    **{
-        f"int{bits}": np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1], f"int{bits}")
-        for bits in (8, 16, 32, 64)
-    },
+    **{f"int{bits}": np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1], f"int{bits}") for bits in (8, 16, 32, 64)},
     "": np.array([1], "uint8"),
     'Grün 🌱 "quoted" \\ \n': np.ones(2, "uint16"),
     "chainrule": np.ones(1, "uint32"),
@@ -77,9 +74,7 @@ def test_big_endian_arrays_and_no_arrays_at_all(path: Path) -> None:
 
 
 def small_file(path: Path) -> bytes:
-    save_arrays(
-        path, {"first": np.array([1.0, 2.0], "float32"), "second": np.array([True, False])}, {"step": 5}
-    )
+    save_arrays(path, {"first": np.array([1.0, 2.0], "float32"), "second": np.array([True, False])}, {"step": 5})
     return path.read_bytes()
 
 
@@ -223,9 +218,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
 
 
 def test_temporary_files_of_killed_saves_are_swept_and_living_ones_left(path: Path) -> None:
-    living, dead, other = (
-        path.parent / name for name in (".chainrule-1.tmp", ".chainrule-2.tmp", "other.tmp")
-    )
+    living, dead, other = (path.parent / name for name in (".chainrule-1.tmp", ".chainrule-2.tmp", "other.tmp"))
     for file in (living, dead, other):
         file.write_bytes(b"half")
     for file in (dead, other):

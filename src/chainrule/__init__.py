@@ -1,15 +1,23 @@
 """Any acyclic graph of operations, differentiable with respect to any of its leaves, parameters and data."""
 
-from chainrule import errors, evaluate, functions, random
+from chainrule import errors, evaluate, functions, inspect, losses, nn, optim, plot, random, sampling
 from chainrule.autodiff import grad, gradient, hessian, hvp, jacobian, jvp, tangent, value_and_grad, vjp
 from chainrule.control import custom
+from chainrule.data import datasets
+from chainrule.fit import ENGINES as _ENGINES
+from chainrule.fit import EarlyStopping, Progress, UnreachableTargetWarning, fit, fit_data
 from chainrule.functions import *
+from chainrule.history import History, TrainingState
+from chainrule.inspect import summary
+from chainrule.save import load, read_metadata, save
 from chainrule.tensor import Input, Parameter, Tensor, as_tensor, variable
 
 __all__ = [
-    "ENGINES", "Input", "Parameter", "Tensor", "as_tensor", "custom", "errors", "evaluate", "grad", "gradient",
-    "hessian", "hvp", "jacobian", "jvp", "random", "tangent", "value_and_grad", "variable", "vjp",
+    "ENGINES", "EarlyStopping", "History", "Input", "Parameter", "Progress", "Tensor", "TrainingState",
+    "UnreachableTargetWarning", "as_tensor", "custom", "datasets", "errors", "evaluate", "fit", "fit_data", "grad",
+    "gradient", "hessian", "hvp", "inspect", "jacobian", "jvp", "load", "losses", "nn", "optim", "plot", "random",
+    "read_metadata", "sampling", "save", "summary", "tangent", "value_and_grad", "variable", "vjp",
 ]  # fmt: skip
 __all__ += functions.__all__
 
-ENGINES = ("reference",)
+ENGINES = tuple(_ENGINES)

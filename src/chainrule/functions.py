@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from chainrule import products, shaping
-from chainrule.dtypes import checked
+from chainrule.dtypes import DType, checked
 from chainrule.errors import DTypeError, OptionError, ShapeError, explain
 from chainrule.primitive import Primitive
 from chainrule.primitives import axes as _axes
@@ -26,14 +26,17 @@ from chainrule.shaping import Axis
 from chainrule.tensor import (
     Tensor,
     TensorLike,
+    as_average,
     as_float,
     as_tensor,
     binary,
     broadcast,
     cast_to,
     divide,
+    numeric,
     power,
     promoted,
+    widened,
 )
 
 __all__ = [
@@ -114,7 +117,7 @@ def abs(x: TensorLike) -> Tensor:
 
 def sign(x: TensorLike) -> Tensor:
     """-1, 0 or 1; the derivative is 0."""
-    return _elementwise.sign(as_tensor(x))
+    return _elementwise.sign(numeric("sign", as_tensor(x)))
 
 
 def floor(x: TensorLike) -> Tensor:
@@ -158,9 +161,16 @@ def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Tensor:
 def clip(x: TensorLike, low: TensorLike | None = None, high: TensorLike | None = None) -> Tensor:
     """x held between `low` and `high` (None: no bound). At a bound the gradient is x's."""
     x = as_tensor(x)
-    low = -math.inf if low is None else low
-    high = math.inf if high is None else high
-    return _elementwise.clip(*broadcast("clip", x, low, high))
+    given = [bound for bound in (low, high) if bound is not None]
+    lowest, highest = _ends(promoted(x, *given)[0].dtype)
+    return _elementwise.clip(*broadcast("clip", x, lowest if low is None else low, highest if high is None else high))
+
+
+def _ends(dtype: DType) -> tuple[float, float]:
+    """The smallest and the largest value of `dtype`."""
+    if dtype.kind == "f":
+        return -math.inf, math.inf
+    return (False, True) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
 
 def stop_gradient(x: TensorLike) -> Tensor:
@@ -247,12 +257,21 @@ def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def min(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The smallest element over `axis` (None: over all); ties share the gradient equally."""
-    return -(-as_tensor(x)).max(axis, keepdims)
+    return _mirrored(_mirrored(as_tensor(x)).max(axis, keepdims))
+
+
+def _mirrored(x: Tensor) -> Tensor:
+    """The values in reverse order of size, without overflow; its own inverse."""
+    if x.dtype.kind == "b":
+        return logical_not(x)
+    if x.dtype.kind == "f":
+        return -x
+    return (np.iinfo(x.dtype).max if x.dtype.kind == "u" else -1) - x
 
 
 def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The product over `axis` (None: over all); the derivative is right where elements are 0 too."""
-    x = as_tensor(x)
+    x = widened(as_tensor(x))
     found = shaping.axes_of(x, axis, "prod")
     kept = [i for i in range(x.ndim) if i not in found]
     count = math.prod(x.shape[i] for i in found)
@@ -267,7 +286,7 @@ def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def var(x: TensorLike, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
     """The variance over `axis`: the mean of (x - mean)^2, over n - ddof."""
-    x = as_float(x)
+    x = as_average(as_tensor(x))
     count = math.prod(x.shape[i] for i in shaping.axes_of(x, axis, "var"))
     if count <= ddof:
         raise ShapeError(
@@ -291,14 +310,14 @@ def argmax(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Te
     if axis is None:
         y = _index_of_largest(x.reshape(-1), 0)
         return y.reshape((1,) * x.ndim) if keepdims else y
-    place = shaping.normalized(axis, x.ndim, "argmax")
+    place = shaping.normalized(axis, x.ndim, "argmax", x)
     y = _index_of_largest(x, place)
     return shaping.restored(y, x.shape, (place,)) if keepdims else y
 
 
 def argmin(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """The index (int64) of the first smallest element along `axis` (None: of all elements, flattened)."""
-    return argmax(-as_tensor(x), axis, keepdims)
+    return argmax(_mirrored(as_tensor(x)), axis, keepdims)
 
 
 def _index_of_largest(x: Tensor, axis: int) -> Tensor:
@@ -310,9 +329,9 @@ def _index_of_largest(x: Tensor, axis: int) -> Tensor:
 def cumsum(x: TensorLike, axis: int | None = None) -> Tensor:
     """The running sum along `axis` (None: of all elements, flattened)."""
     x = as_tensor(x)
-    x = cast_to(x, np.dtype("int64")) if x.dtype.kind in "bi" else x
+    x = widened(x)
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
-    return _axes.cumsum(x, axis=shaping.normalized(axis, x.ndim, "cumsum"))
+    return _axes.cumsum(x, axis=shaping.normalized(axis, x.ndim, "cumsum", x))
 
 
 # Products
@@ -348,8 +367,9 @@ def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
 def moveaxis(x: TensorLike, source: int, destination: int) -> Tensor:
     """The axis `source` moved to the place `destination`."""
     x = as_tensor(x)
-    order = [i for i in range(x.ndim) if i != shaping.normalized(source, x.ndim, "moveaxis")]
-    order.insert(shaping.normalized(destination, x.ndim, "moveaxis"), shaping.normalized(source, x.ndim))
+    start, end = (shaping.normalized(axis, x.ndim, "moveaxis", x) for axis in (source, destination))
+    order = [i for i in range(x.ndim) if i != start]
+    order.insert(end, start)
     return x.transpose(order)
 
 
@@ -357,7 +377,7 @@ def swapaxes(x: TensorLike, a: int, b: int) -> Tensor:
     """Two axes exchanged."""
     x = as_tensor(x)
     order = list(range(x.ndim))
-    i, j = shaping.normalized(a, x.ndim, "swapaxes"), shaping.normalized(b, x.ndim, "swapaxes")
+    i, j = shaping.normalized(a, x.ndim, "swapaxes", x), shaping.normalized(b, x.ndim, "swapaxes", x)
     order[i], order[j] = j, i
     return x.transpose(order)
 
@@ -370,7 +390,7 @@ def broadcast_to(x: TensorLike, shape: Sequence[int]) -> Tensor:
 def expand_dims(x: TensorLike, axis: int) -> Tensor:
     """x with a new axis of size 1 at `axis` of the result."""
     x = as_tensor(x)
-    place = shaping.normalized(axis, x.ndim + 1, "expand_dims")
+    place = shaping.normalized(axis, x.ndim + 1, "expand_dims", x)
     return x.reshape((*x.shape[:place], 1, *x.shape[place:]))
 
 
@@ -388,7 +408,7 @@ def squeeze(x: TensorLike, axis: Axis = None) -> Tensor:
 def concatenate(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """The tensors one after another along `axis`; all other sizes must agree."""
     parts = _several("concatenate", tensors)
-    place = shaping.normalized(axis, parts[0].ndim, "concatenate")
+    place = shaping.normalized(axis, parts[0].ndim, "concatenate", *parts)
     rests = {(x.ndim, x.shape[:place], x.shape[place + 1 :]) for x in parts}
     if len(rests) != 1:
         raise ShapeError(
@@ -406,7 +426,8 @@ def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
     parts = _several("stack", tensors)
     if len({x.shape for x in parts}) != 1:
         raise ShapeError(explain(shaping.call_site("stack", *parts), shaping.shapes_of(*parts), "the shapes differ"))
-    return concatenate([expand_dims(x, axis) for x in parts], shaping.normalized(axis, parts[0].ndim + 1, "stack"))
+    place = shaping.normalized(axis, parts[0].ndim + 1, "stack", *parts)
+    return concatenate([expand_dims(x, place) for x in parts], place)
 
 
 def _several(called: str, tensors: Sequence[TensorLike]) -> list[Tensor]:
@@ -418,7 +439,7 @@ def _several(called: str, tensors: Sequence[TensorLike]) -> list[Tensor]:
 def split(x: TensorLike, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """x cut along `axis` into so many equal parts, or at the given indices, as np.split."""
     x = as_tensor(x)
-    place = shaping.normalized(axis, x.ndim, "split")
+    place = shaping.normalized(axis, x.ndim, "split", x)
     n = x.shape[place]
     if isinstance(sections, int):
         if sections < 1 or n % sections:
@@ -474,7 +495,7 @@ def take(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
     """
     x = as_tensor(x)
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
-    place = shaping.normalized(axis, x.ndim, "take")
+    place = shaping.normalized(axis, x.ndim, "take", x)
     return _gather.gather(x, _indices("take", indices), axis=place, batch=0)
 
 
@@ -484,7 +505,7 @@ gather = take
 def take_along_axis(x: TensorLike, indices: TensorLike, axis: int = -1) -> Tensor:
     """For every place of `indices` the element of x at that index along `axis`, as np.take_along_axis."""
     x, found = as_tensor(x), _indices("take_along_axis", indices)
-    place = shaping.normalized(axis, x.ndim, "take_along_axis")
+    place = shaping.normalized(axis, x.ndim, "take_along_axis", x)
     if found.ndim != x.ndim or any(
         n != m for i, (n, m) in enumerate(zip(x.shape, found.shape, strict=False)) if i != place
     ):
@@ -510,7 +531,7 @@ def scatter_add(x: TensorLike, indices: TensorLike, updates: TensorLike, axis: i
     """
     base, added = promoted(as_tensor(x), as_tensor(updates))
     found = _indices("scatter_add", indices)
-    place = shaping.normalized(axis, base.ndim, "scatter_add")
+    place = shaping.normalized(axis, base.ndim, "scatter_add", base)
     wanted = (*base.shape[:place], *found.shape, *base.shape[place + 1 :])
     added = shaping.broadcast_to(added, wanted, "scatter_add")
     return base + _gather.scatter_add(added, found, axis=place, batch=0, size=base.shape[place])

@@ -30,14 +30,20 @@ def shapes_of(*operands: Node) -> str:
     return ", ".join(f"{x.label} is {x.shape}" for x in operands)
 
 
-def normalized(axis: int, ndim: int, called: str = "axis") -> int:
+def normalized(axis: int, ndim: int, called: str, *operands: Node) -> int:
     """`axis` as a number from 0 to ndim - 1."""
-    place = operator.index(axis)
-    if not -ndim <= place < ndim:
+    if not isinstance(axis, int | np.integer) or isinstance(axis, bool):
+        raise ShapeError(explain(call_site(called, *operands), f"axis {axis!r}", "an axis is a whole number"))
+    if not -ndim <= axis < ndim:
         raise ShapeError(
-            explain(called, f"axis {axis}", f"there are {ndim} axes", f"Axes go from {-ndim} to {ndim - 1}.")
+            explain(
+                call_site(called, *operands),
+                f"{shapes_of(*operands)}, axis {axis}" if operands else f"axis {axis}",
+                f"there are {ndim} axes",
+                f"Axes go from {-ndim} to {ndim - 1}." if ndim else "",
+            )
         )
-    return place % ndim
+    return int(axis) % ndim
 
 
 def axes_of(x: Node, axis: Axis, called: str) -> tuple[int, ...]:
@@ -45,8 +51,8 @@ def axes_of(x: Node, axis: Axis, called: str) -> tuple[int, ...]:
     ndim = len(x.shape)
     if axis is None:
         return tuple(range(ndim))
-    given = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
-    found = tuple(sorted(normalized(a, ndim, call_site(called, x)) for a in given))
+    given = tuple(axis) if isinstance(axis, Sequence) else (axis,)
+    found = tuple(sorted(normalized(a, ndim, called, x) for a in given))
     if len(set(found)) != len(found):
         raise ShapeError(explain(call_site(called, x), f"axis {axis}", "an axis stands there twice"))
     return found
@@ -84,7 +90,7 @@ def reshape(x: Node, shape: int | Sequence[int]) -> Any:
 def transpose(x: Node, axes: Sequence[int] | None = None) -> Any:
     """`x` with its axes in the order `axes` (None: reversed)."""
     ndim = len(x.shape)
-    order = tuple(reversed(range(ndim))) if axes is None else tuple(normalized(a, ndim, "transpose") for a in axes)
+    order = tuple(reversed(range(ndim))) if axes is None else tuple(normalized(a, ndim, "transpose", x) for a in axes)
     if sorted(order) != list(range(ndim)):
         raise ShapeError(
             explain(call_site("transpose", x), f"{shapes_of(x)}, axes {axes}", "each axis must stand there once")
@@ -148,7 +154,7 @@ def index(x: Node, key: Any) -> Any:
 
 
 def _is_basic(key: Any) -> bool:
-    return key is None or isinstance(key, int | np.integer | slice)
+    return key is None or (isinstance(key, int | np.integer | slice) and not isinstance(key, bool))
 
 
 def _spelled_out(x: Node, keys: tuple[Any, ...]) -> list[Any]:
@@ -197,7 +203,7 @@ def _position(x: Node, k: int, axis: int) -> int:
 
 def _index_array(x: Node, keys: Sequence[Any]) -> Any:
     at = next(i for i, k in enumerate(keys) if not _is_basic(k))
-    indices = keys[at] if isinstance(keys[at], Node) else constant(x, np.asarray(keys[at]))
+    indices = keys[at] if isinstance(keys[at], Node) else constant(x, _index_values(keys[at]))
     if indices.dtype.kind == "b":
         raise TraceError(
             explain(
@@ -209,6 +215,19 @@ def _index_array(x: Node, keys: Sequence[Any]) -> Any:
         )
     if indices.dtype.kind not in "iu":
         raise ShapeError(explain(call_site("index", x), f"an index of {indices.dtype}", "indices are integers"))
-    scalars = [k for k in keys[:at] if isinstance(k, int | np.integer)]
+    scalars = [i for i, k in enumerate(keys) if isinstance(k, int | np.integer)]
+    axis = at - sum(i < at for i in scalars)
     rest = _index_basic(x, [*keys[:at], slice(None), *keys[at + 1 :]])
-    return gather(rest, indices, axis=at - len(scalars), batch=0)
+    y = gather(rest, indices, axis=axis, batch=0)
+    advanced = sorted([*scalars, at])
+    if advanced[-1] - advanced[0] == len(scalars):
+        return y
+    # NumPy's rule: numbers count as index arrays, and where a slice stands between those, their axes come first
+    moved = range(axis, axis + len(indices.shape))
+    return transpose(y, [*moved, *(i for i in range(len(y.shape)) if i not in moved)])
+
+
+def _index_values(key: Any) -> np.ndarray:
+    """A copy of the user's index array (an empty list is one of integers)."""
+    found = np.array(key)
+    return found if found.size or isinstance(key, np.ndarray) else found.astype(np.int64)

@@ -7,6 +7,7 @@ no derivative rule ever has to undo them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from html import escape
 from typing import Any, ClassVar, NoReturn, TypeAlias
 
 import numpy as np
@@ -49,6 +50,7 @@ class Tensor(Node):
 
     __slots__ = ()
     __array_ufunc__ = None  # array + tensor is ours
+    _SHOWN: ClassVar[int] = 8  # rows and columns of the table in a notebook
     family: ClassVar[type[Node]]
 
     # What it is
@@ -119,6 +121,19 @@ class Tensor(Node):
         shown = "" if self.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.dtype}"
         return f"{type(self).__name__}({text}{shown})"
 
+    def _repr_html_(self) -> str:
+        """Name, shape and dtype, and the numbers as a table shaded by size: a corner of what is too large."""
+        head = f"<b>{escape(self.label)}</b> {type(self).__name__} {self.shape} {self.dtype}"
+        if self.value is None or not self.size:
+            return head
+        flat = self.value.reshape((-1, self.shape[-1] if self.shape else 1))
+        rows = flat[: self._SHOWN, : self._SHOWN]
+        finite = np.abs(rows[np.isfinite(rows)].astype(np.float64))
+        top = float(finite.max(initial=0.0)) or 1.0
+        body = "".join(f"<tr>{''.join(_cell(v, top) for v in row)}</tr>" for row in rows)
+        cut = f"the first {rows.shape[0]} x {rows.shape[1]} of {flat.shape[0]} x {flat.shape[1]}"
+        return f"{head}<table>{body}</table>{cut if rows.size < self.size else ''}"
+
     def named(self, name: str) -> Tensor:
         """The same value as a node called `name` in messages and pictures."""
         node: Tensor = elementwise.alias(self)
@@ -151,7 +166,7 @@ class Tensor(Node):
         return divide(other, self)
 
     def __neg__(self) -> Tensor:
-        return elementwise.negative(self)
+        return elementwise.negative(numeric("negative", self))
 
     def __pos__(self) -> Tensor:
         return self
@@ -214,13 +229,12 @@ class Tensor(Node):
         return cast_to(self, dtypes.checked(dtype))
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """The sum over `axis` (None: over all). Booleans and small integers are summed as int64."""
-        x = cast_to(self, np.dtype("int64")) if self.dtype.kind in "bi" else self
-        return shaping.reduce(axes.total, x, axis, keepdims)
+        """The sum over `axis` (None: over all). Booleans and small integers are summed as int64 or uint64."""
+        return shaping.reduce(axes.total, widened(self), axis, keepdims)
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """The mean over `axis` (None: over all). Raises ShapeError where there is nothing to average."""
-        x = as_float(self)
+        x = as_average(self)
         count = int(np.prod([self.shape[i] for i in shaping.axes_of(self, axis, "mean")]))
         if not count:
             raise ShapeError(explain(shaping.call_site("mean", self), shaping.shapes_of(self), "the mean of nothing"))
@@ -233,6 +247,14 @@ class Tensor(Node):
                 explain(shaping.call_site("max", self), shaping.shapes_of(self), "the largest element of nothing")
             )
         return shaping.reduce(axes.reduce_max, self, axis, keepdims)
+
+
+def _cell(value: Any, top: float) -> str:
+    """A cell of a notebook's table: blue for positive, orange for negative, stronger for larger."""
+    text = f"{value:.4g}" if isinstance(value, np.floating) else str(value)
+    strength = min(abs(float(value)) / top, 1.0) if np.isfinite(value) else 0.0
+    color = "0,114,178" if value > 0 else "213,94,0"
+    return f'<td style="background:rgba({color},{0.5 * strength:.2f})">{text}</td>'
 
 
 class Parameter(Tensor):
@@ -300,8 +322,10 @@ def as_array(value: Any) -> np.ndarray:
     try:
         array = np.array(value)
     except ValueError as error:
-        raise ShapeError(explain("as_tensor", f"a {type(value).__name__}", str(error))) from None
-    return frozen(array.astype(dtypes.checked(array.dtype, "as_tensor"), copy=False))
+        raise ShapeError(explain(shaping.call_site("as_tensor"), f"a {type(value).__name__}", str(error))) from None
+    if array.dtype not in dtypes.SUPPORTED:
+        array = array.astype(dtypes.checked(array.dtype, shaping.call_site("as_tensor")))
+    return frozen(array)
 
 
 def constant(value: Any) -> Tensor:
@@ -340,6 +364,32 @@ def as_float(value: TensorLike) -> Tensor:
     return cast_to(x, dtypes.to_float(x.dtype))
 
 
+def as_average(x: Tensor) -> Tensor:
+    """`x` as what an average is computed in: its own float dtype, float64 for integers and booleans."""
+    return x if dtypes.is_float(x.dtype) else cast_to(x, np.dtype("float64"))
+
+
+def widened(x: Tensor) -> Tensor:
+    """`x` as what it is added up in: booleans and small integers in 64 bits."""
+    if dtypes.is_float(x.dtype):
+        return x
+    return cast_to(x, np.dtype("uint64" if x.dtype.kind == "u" else "int64"))
+
+
+def numeric(called: str, x: Tensor) -> Tensor:
+    """`x`, or a DTypeError if it is of booleans."""
+    if x.dtype.kind == "b":
+        raise DTypeError(
+            explain(
+                shaping.call_site(called, x),
+                f"{x.label} is of booleans",
+                "it is defined for numbers",
+                "Use logical_not, or x.astype('int64').",
+            )
+        )
+    return x
+
+
 def promoted(*values: TensorLike) -> list[Tensor]:
     """`values` as tensors of the one dtype that NumPy's promotion gives."""
     kinds = [v if type(v) in (bool, int, float) else as_tensor(v).dtype for v in values]
@@ -354,9 +404,12 @@ def broadcast(called: str, *values: TensorLike) -> list[Tensor]:
 
 def binary(primitive: Primitive, a: TensorLike, b: TensorLike) -> Tensor:
     """An element-wise operation of two values, broadcast and promoted."""
-    if primitive is elementwise.subtract and as_tensor(a).dtype.kind == "b" == as_tensor(b).dtype.kind:
-        raise DTypeError(explain("subtract", "two booleans", "it is not defined", "Use a != b."))
-    return primitive(*broadcast(primitive.name, a, b))
+    x, y = broadcast(primitive.name, a, b)
+    if primitive is elementwise.subtract and x.dtype.kind == "b":
+        raise DTypeError(
+            explain(shaping.call_site("subtract", x, y), "two booleans", "it is not defined", "Use a != b.")
+        )
+    return primitive(x, y)
 
 
 def divide(a: TensorLike, b: TensorLike) -> Tensor:
@@ -369,7 +422,11 @@ def divide(a: TensorLike, b: TensorLike) -> Tensor:
 def power(a: TensorLike, b: TensorLike) -> Tensor:
     """a ** b. For a number b the derivative is exact at a = 0 to every order."""
     if isinstance(a, Tensor) and type(b) in (int, float):
+        a = cast_to(a, np.dtype("int8")) if a.dtype.kind == "b" else a
         if type(b) is int and b >= 0:
             return elementwise.power_of(a, exponent=b)
-        return elementwise.power_of(as_float(a), exponent=b)
-    return binary(elementwise.power, a, b)
+        return elementwise.power_of(as_average(a), exponent=b)
+    x, y = broadcast("power", a, b)
+    if x.dtype.kind == "b":
+        x, y = cast_to(x, np.dtype("int8")), cast_to(y, np.dtype("int8"))
+    return elementwise.power(x, y)

@@ -57,6 +57,13 @@ def test_every_class_gets_its_share_and_a_single_row_stays_in_training() -> None
         assert counts["single"] == 0
 
 
+def test_the_stratified_choice_is_the_first_of_each_class_in_the_papers_order() -> None:
+    raw = [word for block in range(1, 6) for word in philox(block, 7)]
+    order = sorted(range(20), key=lambda row: raw[row])
+    first = [row for row in order if row < 12][:3] + [row for row in order if row >= 12][:2]
+    assert sorted(split_rows(20, 0.25, 7, np.arange(20) >= 12)[1]) == sorted(first)
+
+
 def test_stratified_parts_are_in_random_order() -> None:
     classes = np.repeat([0, 1], 500)
     for part in split_rows(1000, 0.5, 0, classes):

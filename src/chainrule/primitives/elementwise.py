@@ -44,8 +44,8 @@ subtract = smooth("subtract", np.subtract, lambda y, a, b: 1, lambda y, a, b: -1
 multiply = smooth("multiply", np.multiply, lambda y, a, b: b, lambda y, a, b: a)
 divide = smooth("divide", np.divide, lambda y, a, b: 1 / b, lambda y, a, b: -y / b)
 negative = smooth("negative", np.negative, lambda y, x: -1)
-# d/db is 0 where a = 0 (the limit for b > 0), and not the NaN of 0 * log(0)
-power = smooth("power", np.power, lambda y, a, b: b * a ** (b - 1),
+# where a = 0, d/db is 0 (the limit for b > 0), and not the NaN of 0 * log(0); so is d/da for b = 0
+power = smooth("power", np.power, lambda y, a, b: b * a ** _one_less(a, b),
                lambda y, a, b: y * log(where(equal(a, zeros_like(a)), ones_like(a), a)))  # fmt: skip
 # x ** n for a number n: exact at x = 0 to every order, since the rule ends at n = 0
 power_of = smooth("power_of", lambda x, *, exponent: x**exponent,
@@ -66,7 +66,7 @@ erf = smooth("erf", _erf, lambda y, x: (2 / math.sqrt(math.pi)) * exp(-x * x))
 
 # With kinks
 absolute = smooth("abs", np.abs, lambda y, x: sign(x))  # 0 at 0
-relu = smooth("relu", lambda x: np.maximum(x, 0), lambda y, x: _mask(greater(x, zeros_like(x)), x))  # 0 at 0
+relu = smooth("relu", lambda x: np.maximum(x, x.dtype.type(0)), lambda y, x: _mask(greater(x, zeros_like(x)), x))  # 0 at 0
 maximum = smooth("maximum", np.maximum, lambda y, a, b: _share(a, b), lambda y, a, b: _share(b, a))  # ties: half each
 minimum = smooth("minimum", np.minimum, lambda y, a, b: _share(b, a), lambda y, a, b: _share(a, b))  # ties: half each
 # at a bound the gradient belongs to x
@@ -88,6 +88,12 @@ logical_and = smooth("logical_and", np.logical_and, dtype=_is_bool)
 logical_or = smooth("logical_or", np.logical_or, dtype=_is_bool)
 logical_not = smooth("logical_not", np.logical_not, dtype=_is_bool)
 isfinite = smooth("isfinite", np.isfinite, dtype=_is_bool)
+
+
+def _one_less(a: Any, b: Any) -> Any:
+    """b - 1, but 0 where a and b are both 0, so that b * a ** (b - 1) is the 0 that it tends to."""
+    both = logical_and(equal(a, zeros_like(a)), equal(b, zeros_like(b)))
+    return where(both, zeros_like(b), b - 1)
 
 
 def _share(a: Any, b: Any) -> Any:

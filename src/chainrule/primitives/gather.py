@@ -30,7 +30,9 @@ def _checked(indices: np.ndarray, size: int, called: str) -> np.ndarray:
                 f"Indices go from {-size} to {size - 1}.",
             )
         )
-    return np.where(indices < 0, indices + size, indices) if indices.size and indices.min() < 0 else indices
+    if indices.size and indices.min() < 0:
+        return np.where(indices < 0, indices.astype(np.int64) + size, indices)
+    return indices
 
 
 def _positions(shape: Shape, indices: np.ndarray, axis: int, batch: int) -> tuple[Any, ...]:

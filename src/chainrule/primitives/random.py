@@ -19,10 +19,12 @@ from chainrule.graph import Shape
 from chainrule.primitive import Flat, Primitive
 
 
-def words(seed: int, stream: int, step: int, count: int) -> np.ndarray:
-    """`count` raw 64-bit words of (seed, stream, step)."""
+def words(seed: int, stream: int, step: int, count: int, first: int = 0) -> np.ndarray:
+    """`count` raw 64-bit words of (seed, stream, step), from number `first` on."""
     key = np.array([seed, stream], np.uint64)
-    return np.random.Philox(key=key, counter=np.array([0, step, 0, 0], np.uint64)).random_raw(count)
+    block, skipped = divmod(first, 4)
+    generator = np.random.Philox(key=key, counter=np.array([block, step, 0, 0], np.uint64))
+    return generator.random_raw(skipped + count)[skipped:]
 
 
 def _evaluate(seed: Any, step: Any, *, stream: int, shape: Shape, dtype: DType) -> Any:

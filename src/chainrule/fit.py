@@ -1,0 +1,277 @@
+"""Training: the model's parameters (`fit`) or the rows of the data (`fit_data`) are moved to lower the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chainrule.dtypes import is_float
+from chainrule.errors import DTypeError, OptionError, ShapeError, explain
+from chainrule.history import History, TrainingState
+from chainrule.optim import Optimizer
+from chainrule.sampling import Sampler
+from chainrule.tensor import Tensor
+from chainrule.training.checks import (
+    UnreachableTargetWarning,
+    checked_rows,
+    checked_sets,
+    plan_steps,
+    warn_unreachable,
+)
+from chainrule.training.loop import Run
+from chainrule.training.progress import Progress
+from chainrule.training.record import Evaluator, Rows
+from chainrule.training.reference import ReferenceRunner
+from chainrule.training.step import Engine
+from chainrule.training.stopping import EarlyStopping, Watch
+from chainrule.training.trace import Traced, trace_data_step, trace_step
+
+__all__ = ["ENGINES", "EarlyStopping", "Progress", "UnreachableTargetWarning", "fit", "fit_data"]
+
+Model = Callable[..., Any]
+Loss = Callable[[Any, Any], Any]
+Callback = Callable[[Progress], Any]
+ENGINES: Mapping[str, Engine] = {"reference": ReferenceRunner}
+
+
+def fit(
+    model: Model,
+    loss: Loss,
+    optimizer: Optimizer | Sequence[tuple[Any, Optimizer]],
+    x: ArrayLike | tuple[ArrayLike, ...],
+    t: ArrayLike | tuple[ArrayLike, ...],
+    *,
+    steps: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    sampling: str | ArrayLike | None = None,
+    seed: int | None = 0,
+    sample_weight: ArrayLike | None = None,
+    validation: tuple[Any, Any] | None = None,
+    record_every: int | None = None,
+    record_on: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Callable[[Any, Any], Any]] | None = None,
+    clip: Callable[[list[Tensor]], list[Tensor]] | None = None,
+    early_stopping: EarlyStopping | None = None,
+    callbacks: Sequence[Callback] | Callback = (),
+    progress: bool | None = None,
+    resume: TrainingState | History | None = None,
+    engine: str = "reference",
+    check_finite: bool = True,
+) -> History:
+    """Move the model's parameters step by step along the gradient of the loss, and return the records.
+
+    Model, loss and optimizer are called once, on placeholders; the graph of a step that comes of it is then run. The
+    loss of a step is the mean over its rows (with weights: of w l, with w scaled to the mean 1 over all rows).
+
+    Args:
+        model: a module, or a function of tensors that uses parameters. It is left with its new parameters.
+        loss: (y, t) -> one value a row, or one number.
+        optimizer: one for all parameters, or pairs (module or list of parameters, optimizer); those in no pair stay.
+        x: (rows, ...), or a tuple of such arrays for a model of several inputs. A memory map is read row by row.
+        t: (rows, ...), the targets (or a tuple of them).
+        steps: how many steps to make; or
+        epochs: how often to go through the data.
+        batch_size: rows a step; None: all.
+        sampling: "replacement" (the default with `steps`), "shuffle" (the default with `epochs`: every row once an
+            epoch, in a new order), "all" (the default without a batch size), or the row numbers of every step, (steps,)
+            or (steps, batch).
+        seed: decides all draws; None: a fresh one, found in `history.state.seed`.
+        sample_weight: (rows,), not negative.
+        validation: (x, t), recorded as "validation".
+        record_every: take a record before the steps 0, k, 2k, ...; None: about a hundred in all, at most one for as
+            many rows trained on as there are; 0: none.
+        record_on: name -> more rows to record the loss of: a slice, mask or row numbers of x, or (x, t). The
+            name "train" stands for all rows of x unless it is given here.
+        metrics: name -> function (y, t) of a value a row, or a number, recorded on every set.
+        clip: gradients -> gradients, such as `optim.ClipByGlobalNorm(1.0)`.
+        early_stopping: when to stop before the end.
+        callbacks: functions of a `Progress`, called about ten times a second, at records and at the end; one that
+            returns True or "stop" ends the run.
+        progress: whether to show a bar; None: in terminals and notebooks.
+        resume: the state (or history) of a run to go on with: `steps` and `epochs` are then further ones.
+        engine: what runs the steps.
+        check_finite: whether a NaN or infinity ends the run with a NonFiniteError.
+
+    Ctrl-C ends the run after the step under way; the history says `stopped == "interrupted"`.
+
+    Raises ShapeError, DTypeError, DataError (empty data, NaN, infinity), TargetError (targets the loss does not take)
+    and OptionError, all before anything is changed; NonFiniteError, which carries the partial `history`, while running.
+    Warns (UnreachableTargetWarning) of targets that the last layer cannot reach.
+
+    >>> from chainrule import losses, nn, optim
+    >>> model = nn.Linear(1, 1, seed=0, dtype="float64")
+    >>> x = np.array([[0.0], [1.0], [2.0]])
+    >>> history = fit(model, losses.squared, optim.SGD(0.1), x, 3 * x + 1, steps=500, record_every=100)
+    >>> len(history.loss), round(float(model([[4.0]]).item()), 3)
+    (5, 13.0)
+    """
+    state = resume.state if isinstance(resume, History) else resume
+    train = checked_rows("train", x, t, sample_weight)
+    sampler, start, stop = plan_steps(len(train), steps, epochs, batch_size, sampling, seed, state)
+    traced = trace_step(model, loss, optimizer, train.x, train.t, train.weights, sampler.batch_size, clip)
+    weights = [train.weights] if train.weights is not None else []
+    return _run(
+        "fit", model, loss, traced, [*train.x, *train.t, *weights], train, sampler, start, stop,
+        validation=validation, record_every=record_every, record_on=record_on, metrics=metrics, state=state,
+        early_stopping=early_stopping, callbacks=callbacks, progress=progress, engine=engine, check_finite=check_finite,
+    )  # fmt: skip
+
+
+def fit_data(
+    model: Model,
+    loss: Loss,
+    optimizer: Optimizer,
+    x: ArrayLike,
+    t: ArrayLike | tuple[ArrayLike, ...],
+    *,
+    steps: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = 1,
+    sampling: str | ArrayLike | None = None,
+    seed: int | None = 0,
+    sample_weight: ArrayLike | None = None,
+    record_every: int | None = None,
+    record_on: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Callable[[Any, Any], Any]] | None = None,
+    clip: Callable[[list[Tensor]], list[Tensor]] | None = None,
+    early_stopping: EarlyStopping | None = None,
+    callbacks: Sequence[Callback] | Callback = (),
+    progress: bool | None = None,
+    resume: TrainingState | History | None = None,
+    engine: str = "reference",
+    check_finite: bool = True,
+) -> History:
+    """Move the rows of the data along the gradient of their loss, and leave the model as it is.
+
+    Every row that is drawn moves by the gradient of its own loss, however many are drawn together (a row drawn twice
+    in one batch moves once); the optimizer keeps a state for each row. The model runs as in evaluation (no dropout).
+
+    Args:
+        x: (rows, ...), floats; a copy is moved, and returned as `history.data`.
+
+    The other arguments are those of `fit`. `history.updates` counts the draws whose gradient was not zero.
+
+    >>> from chainrule import losses, nn, optim
+    >>> model = nn.Linear(1, 1, seed=0, dtype="float64")
+    >>> model.load_state_dict({"weight": [[1.0]], "bias": [0.0]})
+    >>> history = fit_data(model, losses.hinge, optim.SGD(0.5), [[-1.0], [3.0]], [1.0, 1.0], steps=40)
+    >>> history.data.tolist(), history.updates
+    ([[1.0], [3.0]], 4)
+    """
+    state = resume.state if isinstance(resume, History) else resume
+    train = checked_rows("train", x, t, sample_weight)
+    if len(train.x) != 1:
+        raise OptionError(explain("fit_data", f"x is a tuple of {len(train.x)} arrays", "one array is moved"))
+    if not is_float(train.x[0].dtype):
+        got, repair = f"x is {train.x[0].dtype}", "Convert first: x.astype('float64')."
+        raise DTypeError(explain("fit_data", got, "only floats can be moved", repair))
+    sampler, start, stop = plan_steps(len(train), steps, epochs, batch_size, sampling, seed, state)
+    moved = np.array(train.x[0], train.x[0].dtype.newbyteorder("="))
+    train = Rows("train", (moved,), train.t, train.weights)
+    if not isinstance(optimizer, Optimizer):
+        raise OptionError(explain("fit_data", f"optimizer={optimizer!r}", "it is one optimizer, as optim.SGD(0.05)"))
+    traced = trace_data_step(model, loss, optimizer, moved, train.t, train.weights, sampler.batch_size, clip)
+    weights = [train.weights] if train.weights is not None else []
+    return _run(
+        "fit_data", model, loss, traced, [*train.t, *weights], train, sampler, start, stop,
+        validation=None, record_every=record_every, record_on=record_on, metrics=metrics, state=state,
+        early_stopping=early_stopping, callbacks=callbacks, progress=progress, engine=engine, check_finite=check_finite,
+    )  # fmt: skip
+
+
+def _run(
+    called: str, model: Model, loss: Loss, traced: Traced, data: list[NDArray[Any]], train: Rows, sampler: Sampler,
+    start: int, stop: int, *, validation: Any, record_every: int | None, record_on: Mapping[str, Any] | None,
+    metrics: Mapping[str, Any] | None, state: TrainingState | None, early_stopping: EarlyStopping | None,
+    callbacks: Sequence[Callback] | Callback, progress: bool | None, engine: str, check_finite: bool,
+) -> History:  # fmt: skip
+    """What `fit` and `fit_data` share once the step is traced: the rest of the checks, then the run."""
+    if engine not in ENGINES:
+        raise OptionError(explain(called, f"engine={engine!r}", f"it is one of {', '.join(map(repr, ENGINES))}"))
+    sets = checked_sets(train, validation, record_on)
+    leaves = list(traced.parameters.values())
+    evaluator = Evaluator(model, loss, leaves, metrics or {})
+    for rows in sets:
+        shape = evaluator.output_shape(rows)
+        if hasattr(loss, "check_targets"):
+            loss.check_targets(rows.t[0], shape)
+    warn_unreachable(model, loss, train.t)
+    every = _record_every(record_every, stop - start, len(train), sampler.batch_size)
+    history = History(record_every=every, rows=len(train), updates=0 if traced.arrays.moving else None)
+    run = Run(
+        called=called,
+        traced=traced,
+        runner=ENGINES[engine](traced.step, data, sampler.seed),
+        data=data,
+        sampler=sampler,
+        step=start,
+        stop=stop,
+        evaluator=evaluator,
+        sets=sets,
+        history=history,
+        model=model,
+        watch=_watch(early_stopping, sets, every),
+        callbacks=(callbacks,) if callable(callbacks) else tuple(callbacks),
+        progress=progress,
+        check_finite=check_finite,
+    )
+    if state is not None:
+        _resume(run, state)
+    return run.go()
+
+
+def _record_every(wanted: int | None, steps: int, rows: int, batch_size: int) -> int:
+    if wanted is None:
+        return max(math.ceil(steps / 100), math.ceil(rows / batch_size))
+    if isinstance(wanted, bool) or not isinstance(wanted, int | np.integer) or wanted < 0:
+        raise OptionError(explain("fit", f"record_every={wanted!r}", "it is a whole number, 0 for no records"))
+    return int(wanted)
+
+
+def _watch(rule: EarlyStopping | None, sets: Sequence[Rows], every: int) -> Watch | None:
+    if rule is None:
+        return None
+    names = [rows.name for rows in sets]
+    if rule.monitor not in names or not every:
+        got = f"monitor={rule.monitor!r}, recorded: {', '.join(names) if every else 'nothing'}"
+        repair = "Give validation=(x, t), or EarlyStopping(monitor='train', ...)."
+        raise OptionError(explain("fit(early_stopping=...)", got, "it watches a loss that is recorded", repair))
+    return Watch(rule)
+
+
+def _resume(run: Run, state: TrainingState) -> None:
+    """Put the optimizer's state, and the early stopping's memory, where they were."""
+    step, arrays = run.traced.step, run.traced.arrays
+    own = len(run.traced.parameters)
+    whole = _restored(step.whole[own:], state.arrays)
+    moving = _restored(step.moving[1:], state.arrays)
+    unknown = sorted(set(state.arrays) - {carry.name for carry in (*step.whole[own:], *step.moving[1:])})
+    if unknown:
+        got, repair = f"the state holds {', '.join(unknown)}", "Use the optimizer and the model of the first run."
+        raise OptionError(explain("fit(resume=...)", got, "this run has no such state", repair))
+    if run.watch is not None and state.stopping:
+        run.watch.best, run.watch.step = state.stopping["best"], int(state.stopping["step"])
+        run.watch.waited, run.watch.last = int(state.stopping["waited"]), int(state.stopping["last"])
+        if state.best:
+            run.best = _restored(step.whole, state.best), _restored(step.moving, state.best, rows=run.sampler.rows)
+    arrays.whole[own:] = whole
+    arrays.moving[1:] = moving
+
+
+def _restored(carries: Sequence[Any], saved: Mapping[str, NDArray[Any]], rows: int | None = None) -> list[NDArray[Any]]:
+    found = []
+    for carry in carries:
+        value = saved.get(carry.name)
+        if value is None:
+            repair = "Use the optimizer and the model of the first run."
+            raise OptionError(explain("fit(resume=...)", f"no state {carry.name!r}", "the run needs it", repair))
+        if value.dtype != carry.before.dtype or value.shape[1:] != carry.before.shape[1:]:
+            got = f"{carry.name} is {value.shape} {value.dtype}"
+            raise ShapeError(explain("fit(resume=...)", got, f"it is to be {carry.before.shape} {carry.before.dtype}"))
+        found.append(np.array(value))
+    return found

@@ -1,0 +1,71 @@
+"""What an optimizer is: a pure update rule written in tensor operations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from chainrule.errors import OptionError, explain
+from chainrule.tensor import Tensor, TensorLike, as_tensor
+
+__all__ = ["Optimizer", "Rate", "State", "check_number", "rate_at"]
+
+Rate: TypeAlias = "float | Callable[[Tensor], TensorLike]"
+State: TypeAlias = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """(p, g, state, step) -> (new p, new state). It holds options only; whoever calls it keeps the state.
+
+    Args:
+        lr: the step size: a number, or a schedule, a function of the step.
+        weight_decay: so much of p is added to its gradient g (an L2 penalty of half that weight).
+
+    A subclass states `update`, and `init` if it has a state. All is done in p's dtype. `step` counts from 0.
+
+    Raises OptionError for a step size that is negative, infinite or NaN.
+    """
+
+    lr: Rate
+    weight_decay: float = field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_number(self, "weight_decay")
+        if not callable(self.lr):
+            check_number(self, "lr")
+
+    def init(self, p: Tensor) -> State:
+        """The state before the first step, by the names of the formula."""
+        return {}
+
+    def update(self, p: Tensor, g: Tensor, state: State, step: Tensor) -> tuple[Tensor, State]:
+        """The new parameter and the new state after one step along the gradient `g`."""
+        raise NotImplementedError(f"{type(self).__name__} defines no update()")
+
+    def rate(self, p: Tensor, step: Tensor) -> Tensor:
+        """The step size at `step`, in p's dtype."""
+        return rate_at(self.lr, step).astype(p.dtype)
+
+    def decayed(self, p: Tensor, g: Tensor) -> Tensor:
+        """g + weight_decay p."""
+        return g + self.weight_decay * p if self.weight_decay else g
+
+
+def rate_at(rate: Rate, step: Tensor) -> Tensor:
+    """The value of a step size, number or schedule, at `step`."""
+    return as_tensor(rate(step) if callable(rate) else float(rate))
+
+
+def check_number(options: object, name: str, low: float = 0.0, below: float = math.inf, *, above: bool = False) -> None:
+    """Raise OptionError unless the option `name` is a number from `low` (with `above`: more than it) and < `below`."""
+    value = getattr(options, name)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not (low < value < below if above else low <= value < below):
+        floor = f"more than {low:g}" if above else f"at least {low:g}"
+        ceiling = "finite" if below == math.inf else f"less than {below:g}"
+        raise OptionError(
+            explain(type(options).__name__, f"{name} = {value!r}", f"it is a number, {floor} and {ceiling}")
+        )

@@ -1,0 +1,183 @@
+"""What is asked of data and options before a run changes anything."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule import losses
+from chainrule.data.checks import check_data
+from chainrule.errors import DataError, OptionError, ShapeError, explain
+from chainrule.history import TrainingState
+from chainrule.nn import output_range
+from chainrule.random import seeded
+from chainrule.sampling import Sampler, given_indices
+from chainrule.training.record import Rows
+
+__all__ = ["UnreachableTargetWarning", "checked_rows", "checked_sets", "chosen_rows", "plan_steps", "warn_unreachable"]
+
+Array = NDArray[Any]
+RANGED = (losses.squared, losses.absolute, losses.huber, losses.hinge)  # y is compared with t itself
+
+
+class UnreachableTargetWarning(UserWarning):
+    """The last layer cannot give what the targets ask for (a ReLU against -1)."""
+
+
+def arrays_of(value: Any, name: str) -> tuple[Array, ...]:
+    """One array, or a tuple of several for models with several inputs, as arrays; a memory map is not copied."""
+    found = tuple(np.asarray(part) for part in value) if isinstance(value, tuple) else (np.asarray(value),)
+    if not found:
+        raise DataError(explain("fit", f"{name} is an empty tuple", "there is nothing to train on"))
+    return found
+
+
+def checked_rows(name: str, x: Any, t: Any, sample_weight: Any = None, *, called: str = "x") -> Rows:
+    """Data that can be trained on, or its error."""
+    xs, ts = arrays_of(x, called), arrays_of(t, "t")
+    for i, part in enumerate(xs):
+        check_data(part, ts[0], name=called if len(xs) == 1 else f"{called}[{i}]")
+    for i, part in enumerate(ts[1:], 1):
+        check_data(xs[0], part, name=f"t[{i}]")
+    return Rows(name, xs, ts, None if sample_weight is None else _weights(sample_weight, len(ts[0])))
+
+
+def _weights(value: Any, rows: int) -> Array:
+    """Weights scaled to the mean 1."""
+    weights = np.asarray(value, np.float64)
+    called = "fit(sample_weight=...)"
+    if weights.shape != (rows,):
+        raise ShapeError(explain(called, f"it is {weights.shape}", f"there is one weight a row: ({rows},)"))
+    bad = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
+    if len(bad):
+        raise DataError(explain(called, f"row {bad[0]} has {weights[bad[0]]}", "weights are finite and not negative"))
+    if not weights.any():
+        raise DataError(explain(called, "all weights are 0", "some row has to count"))
+    return weights / weights.mean()
+
+
+def checked_sets(train: Rows, validation: Any, record_on: Mapping[str, Any] | None) -> list[Rows]:
+    """Every set whose loss is recorded: "train" (all rows, unless named otherwise), "validation", the user's."""
+    found = {"train": train}
+    if validation is not None:
+        if not isinstance(validation, tuple) or len(validation) != 2:
+            raise OptionError(explain("fit(validation=...)", f"{type(validation).__name__}", "it is a tuple (x, t)"))
+        found["validation"] = checked_rows("validation", *validation, called="validation x")
+    for name, rows in (record_on or {}).items():
+        if name == "validation" and validation is not None:
+            raise OptionError(explain("fit(record_on=...)", "'validation'", "this name is taken by validation="))
+        if isinstance(rows, tuple):
+            if len(rows) != 2:
+                raise OptionError(explain(f"record_on[{name!r}]", f"a tuple of {len(rows)}", "it is rows, or (x, t)"))
+            found[name] = checked_rows(name, *rows, called=f"record_on[{name!r}] x")
+        else:
+            found[name] = Rows(name, train.x, train.t, train.weights, chosen_rows(name, rows, len(train)))
+    return list(found.values())
+
+
+def chosen_rows(name: str, rows: Any, count: int) -> NDArray[np.int64] | slice:
+    """Rows a user names: a slice, a mask of one boolean a row, or row numbers."""
+    called = f"fit(record_on={{{name!r}: ...}})"
+    if isinstance(rows, slice):
+        if not len(range(*rows.indices(count))):
+            raise DataError(explain(called, f"{rows}", f"it takes none of {count} rows"))
+        return rows
+    found = np.asarray(rows)
+    if found.dtype == bool and found.shape != (count,):
+        raise ShapeError(explain(called, f"a mask of {found.shape}", f"it has one boolean a row: ({count},)"))
+    found = np.flatnonzero(found) if found.dtype == bool else found
+    if found.ndim != 1 or found.dtype.kind not in "iu" or not found.size:
+        rule = "it is a slice, a mask, row numbers or (x, t), of at least one row"
+        raise OptionError(explain(called, f"{found.shape} {found.dtype}", rule))
+    if found.min() < -count or found.max() >= count:
+        raise OptionError(explain(called, f"rows {found.min()} to {found.max()}", f"there are {count} rows"))
+    return np.where(found < 0, found + count, found).astype(np.int64)
+
+
+def plan_steps(
+    rows: int, steps: Any, epochs: Any, batch_size: Any, sampling: Any, seed: int | None, resume: TrainingState | None
+) -> tuple[Sampler, int, int]:
+    """How rows are drawn, and the steps from which and to which: the meaning of a call's options."""
+    for name, value in (("steps", steps), ("epochs", epochs), ("batch_size", batch_size)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
+            raise OptionError(explain("fit", f"{name}={value!r}", "it is a whole number of at least 1"))
+    start = resume.step if resume is not None else 0
+    if resume is not None:
+        batch_size, sampling = _resumed(resume, rows, batch_size, sampling)
+    given = None
+    if sampling is not None and not isinstance(sampling, str):
+        given = given_indices(sampling, rows)
+        steps, batch_size = _given_steps(len(given) - start, steps, epochs), given.shape[1]
+    if (steps is None) == (epochs is None):
+        got = "neither" if steps is None else "both"
+        raise OptionError(explain("fit", f"{got} of steps and epochs", "it is one of them", "For example steps=1000."))
+    kind = "given" if given is not None else _kind(sampling, epochs, batch_size)
+    sampler = Sampler(kind, rows, int(batch_size or rows), resume.seed if resume is not None else seeded(seed), given)
+    wanted = int(steps) if steps is not None else math.ceil(int(epochs) * rows / sampler.batch_size)
+    return sampler, start, start + wanted
+
+
+def _kind(sampling: str | None, epochs: int | None, batch_size: int | None) -> str:
+    if sampling is None:
+        return "all" if batch_size is None else "shuffle" if epochs is not None else "replacement"
+    if sampling not in ("replacement", "shuffle", "all"):
+        rule = "it is 'replacement', 'shuffle', 'all' or an array of row numbers"
+        raise OptionError(explain("fit", f"sampling={sampling!r}", rule))
+    if sampling == "all" and batch_size is not None:
+        raise OptionError(explain("fit", f"sampling='all', batch_size={batch_size}", "all rows are one batch"))
+    return sampling
+
+
+def _given_steps(left: int, steps: int | None, epochs: int | None) -> int:
+    if epochs is not None:
+        raise OptionError(explain("fit", "epochs and an array of row numbers", "the array says the steps"))
+    if left < 1 or (steps is not None and steps > left):
+        raise OptionError(explain("fit", f"steps={steps}", f"the array of row numbers has {left} steps left"))
+    return left if steps is None else steps
+
+
+def _resumed(resume: TrainingState, rows: int, batch_size: int | None, sampling: Any) -> tuple[int | None, Any]:
+    """The batch size and sampling of the run that goes on."""
+    repair = "Give the same, or start anew without resume."
+    if resume.rows != rows:
+        got = f"{rows} rows of data, {resume.rows} before"
+        raise OptionError(explain("fit(resume=...)", got, "the same data are needed", repair))
+    if batch_size is not None and batch_size != resume.batch_size:
+        got = f"batch_size={batch_size}, {resume.batch_size} before"
+        raise OptionError(explain("fit(resume=...)", got, "a run goes on as it began", repair))
+    kind = sampling if sampling is None or isinstance(sampling, str) else "given"
+    if (kind or resume.sampling) != resume.sampling or (kind is None and resume.sampling == "given"):
+        got = f"sampling={kind!r}, {resume.sampling!r} before"
+        raise OptionError(explain("fit(resume=...)", got, "a run goes on as it began", repair))
+    if resume.sampling == "all":
+        return None, "all"
+    return resume.batch_size, sampling if kind == "given" else resume.sampling
+
+
+def warn_unreachable(model: Any, loss: Any, t: tuple[Array, ...]) -> None:
+    """Warn of targets outside the range of the model's last layer, for losses that compare the output with t."""
+    plain = loss.func if isinstance(loss, partial) else loss
+    if plain not in RANGED or len(t) != 1:
+        return
+    low, high = output_range(model)
+    if low == -math.inf and high == math.inf:
+        return
+    least, most = float(t[0].min()), float(t[0].max())
+    if least < low or most > high:
+        target = least if least < low else most
+        warnings.warn(
+            explain(
+                f"fit with the loss {plain.__name__}",
+                f"a target is {target:g}",
+                f"the model's last layer gives values from {low:g} to {high:g} and cannot reach it",
+                "End the model with a linear layer, or use targets within its range.",
+            ),
+            UnreachableTargetWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,129 @@
+"""The loss over whole sets of rows, in pieces of bounded memory, without touching the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.evaluate import Program
+from chainrule.graph import dependents, walk
+from chainrule.tensor import Tensor, as_tensor
+from chainrule.training.trace import as_argument, per_row_loss, placeholders
+
+__all__ = ["Evaluator", "Rows"]
+
+Array = NDArray[Any]
+MEMORY = 2**25  # bytes of intermediate values of one piece
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A named set of rows: whole arrays, or (with `chosen`) some rows of them."""
+
+    name: str
+    x: tuple[Array, ...]
+    t: tuple[Array, ...]
+    weights: Array | None = None
+    chosen: NDArray[np.int64] | slice | None = None
+
+    def __len__(self) -> int:
+        if isinstance(self.chosen, slice):
+            return len(range(*self.chosen.indices(len(self.t[0]))))
+        return len(self.t[0]) if self.chosen is None else len(self.chosen)
+
+    def piece(self, arrays: Sequence[Array], start: int, stop: int) -> list[Array]:
+        """The rows `start` to `stop` - 1 of the set, of each array."""
+        where: Any = slice(start, stop)
+        if isinstance(self.chosen, slice):
+            run = range(*self.chosen.indices(len(self.t[0])))[start:stop]
+            where = slice(run.start, run.stop, run.step) if run.step > 0 else np.array(run)
+        elif self.chosen is not None:
+            where = self.chosen[start:stop]
+        return [array[where] for array in arrays]
+
+
+@dataclass
+class Evaluator:
+    """Evaluates a model's loss and metrics over sets of rows, for given values of `leaves` (its parameters).
+
+    The model is traced once for every number of rows in a piece, in evaluation mode.
+    """
+
+    model: Any
+    loss: Any
+    leaves: Sequence[Tensor]
+    metrics: Mapping[str, Callable[[Any, Any], Any]]
+    _programs: dict[Any, tuple[Program, int]] = field(default_factory=dict)
+    _sizes: dict[Any, int] = field(default_factory=dict)
+    _outputs: dict[Any, tuple[int, ...] | None] = field(default_factory=dict)
+
+    def evaluate(self, values: Sequence[Array], rows: Rows) -> tuple[float, dict[str, float]]:
+        """The (weighted) mean loss over `rows`, and every metric's mean."""
+        total, weight, sums, n = 0.0, 0.0, dict.fromkeys(self.metrics, 0.0), len(rows)
+        size = self._piece_size(rows)
+        for start in range(0, n, size):
+            count = min(size, n - start)
+            x, t = rows.piece(rows.x, start, start + count), rows.piece(rows.t, start, start + count)
+            losses, y = self._run(values, x, t, count)
+            w = None if rows.weights is None else rows.piece([rows.weights], start, start + count)[0]
+            weight += count if w is None else float(w.sum(dtype=np.float64))
+            total += _total(losses, count, w)
+            for name, metric in self.metrics.items():
+                sums[name] += _total(np.asarray(as_tensor(metric(y, as_argument([*map(as_tensor, t)])))), count, None)
+        return total / weight, {name: value / n for name, value in sums.items()}
+
+    def output_shape(self, rows: Rows) -> tuple[int, ...] | None:
+        """The shape of the model's output for these rows, None if it has several; refuses what does not fit."""
+        self._piece_size(rows)
+        shape = self._outputs[_key(rows)]
+        return None if shape is None else (len(rows), *shape[1:])
+
+    def _run(self, values: Sequence[Array], x: list[Array], t: list[Array], count: int) -> tuple[Array, Any]:
+        program, outputs = self._program(x, t, count)
+        native = [array.astype(leaf.dtype, copy=False) for array, leaf in
+                  zip([*x, *t], program.inputs[len(values):], strict=True)]  # fmt: skip
+        found = program(*values, *native)
+        return found[0], as_argument([as_tensor(y) for y in found[1:]]) if outputs else None
+
+    def _program(self, x: Sequence[Array], t: Sequence[Array], count: int) -> tuple[Program, int]:
+        key = (count, *((array.shape[1:], array.dtype.str) for array in (*x, *t)))
+        if key not in self._programs:
+            leaves, losses, ys = self._trace(x, t, count)
+            wanted = ys if self.metrics else ()
+            self._programs[key] = Program([*self.leaves, *leaves], [losses, *wanted]), len(wanted)
+        return self._programs[key]
+
+    def _trace(
+        self, x: Sequence[Array], t: Sequence[Array], count: int
+    ) -> tuple[list[Tensor], Tensor, tuple[Any, ...]]:
+        xs, ts = placeholders("x", x, count), placeholders("t", t, count)
+        y = self.model(*xs)
+        losses = per_row_loss(self.loss, y, as_argument(ts), count)
+        return [*xs, *ts], losses, y if isinstance(y, tuple) else (y,)
+
+    def _piece_size(self, rows: Rows) -> int:
+        """How many rows may be evaluated in one go: what one row's values take decides."""
+        key = _key(rows)
+        if key not in self._sizes:
+            leaves, losses, ys = self._trace(rows.x, rows.t, 1)
+            order = walk([losses, *ys])
+            used = dependents(order, leaves)
+            size = sum(node.dtype.itemsize * int(np.prod(node.shape)) for node in used)
+            self._sizes[key] = max(1, MEMORY // max(1, size))
+            self._outputs[key] = ys[0].shape if len(ys) == 1 else None
+        return min(self._sizes[key], len(rows))
+
+
+def _total(values: Array, count: int, weights: Array | None) -> float:
+    """The sum over the rows; a number that stands for all of them counts for each."""
+    if not values.shape:
+        return float(values) * count
+    return float(np.sum(values if weights is None else values * weights, dtype=np.float64))
+
+
+def _key(rows: Rows) -> Any:
+    return tuple((array.shape[1:], array.dtype.str) for array in (*rows.x, *rows.t))

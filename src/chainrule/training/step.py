@@ -1,0 +1,103 @@
+"""One step of training as a graph: the boundary between what is trained and the engine that runs it.
+
+Everything above it (records, progress, early stopping, errors) is the same whichever engine runs. An engine is given a
+`Step` once, and then chunks of steps to run; it knows nothing of models, losses and optimizers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.tensor import Tensor
+
+__all__ = ["Arrays", "Carry", "Engine", "Ran", "Runner", "Step"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Carry:
+    """A value that goes from step to step: `before` is a leaf of the graph, `after` the node of its next value."""
+
+    name: str
+    before: Tensor
+    after: Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step computes. `i` stands for the step's row numbers, (batch,), or for all rows if they are not drawn.
+
+    Attributes:
+        whole: arrays carried from step to step: parameters, running statistics, optimizer state.
+        moving: arrays with one entry a data row, of which a step reads the entries i and writes them back.
+        rows: leaves that hold the entries i of the run's data arrays, in their order.
+        step, seed: leaves that hold the number of the step (from 0) and the run's seed; int64.
+        loss: the loss of the step, a number.
+        moved: how many rows got a gradient that is not zero, int64; None if nothing moves.
+    """
+
+    whole: tuple[Carry, ...]
+    moving: tuple[Carry, ...]
+    rows: tuple[Tensor, ...]
+    step: Tensor
+    seed: Tensor
+    loss: Tensor
+    moved: Tensor | None = None
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The graph's leaves in the order in which an engine gives them values."""
+        carried = (carry.before for carry in (*self.whole, *self.moving))
+        return (*carried, *self.rows, self.step, self.seed)
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """What a step computes: the carried values' next ones, the loss, and the count of moved rows if any."""
+        carried = (carry.after for carry in (*self.whole, *self.moving))
+        return (*carried, self.loss, *((self.moved,) if self.moved is not None else ()))
+
+
+@dataclass
+class Arrays:
+    """The values a run carries, in the order of `Step.whole` and `Step.moving`.
+
+    The arrays in `whole` are replaced, never written to, so that a copy of the list keeps the old values;
+    those in `moving` are written in place.
+    """
+
+    whole: list[Array]
+    moving: list[Array] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a chunk of steps gave besides the carried values: each step's loss, and how many rows moved in all."""
+
+    losses: Array
+    moved: int = 0
+
+
+class Runner(Protocol):
+    """A step made ready to run on `data` (one array for each of `Step.rows`)."""
+
+    def run(self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int) -> Ran:
+        """Make the steps `first` to `first + count - 1`; `arrays` then hold the carried values after them.
+
+        `indices` are the rows of each step, (count, batch), or None: all of them, in order. Interrupted by an exception
+        it leaves `arrays.whole` as it was, or after a whole step.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """Makes a step ready to run."""
+
+    def __call__(self, step: Step, data: Sequence[Array], seed: int) -> Runner:
+        """The runner of `step` over the rows of `data`."""
+        ...

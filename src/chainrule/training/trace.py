@@ -1,0 +1,227 @@
+"""From model, loss and optimizer to the graph of one step: each is called once, on placeholders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.autodiff import gradient
+from chainrule.dtypes import checked, is_float
+from chainrule.errors import DTypeError, OptionError, ShapeError, explain
+from chainrule.functions import reshape
+from chainrule.graph import walk
+from chainrule.nn import Module, training
+from chainrule.optim import Optimizer
+from chainrule.tensor import Input, Parameter, Tensor, as_tensor
+from chainrule.training.step import Arrays, Carry, Step
+
+__all__ = ["Traced", "named_parameters", "per_row_loss", "trace_data_step", "trace_step"]
+
+Array = NDArray[Any]
+Clip = Callable[[list[Tensor]], list[Tensor]]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A step, the values it starts from, and what its first carried values are: parameters, by path."""
+
+    step: Step
+    arrays: Arrays
+    parameters: Mapping[str, Parameter]
+
+
+def placeholders(name: str, arrays: Sequence[Array], batch: int) -> list[Tensor]:
+    """Leaves for `batch` rows of each of `arrays`."""
+    names = [name] if len(arrays) == 1 else [f"{name}[{i}]" for i in range(len(arrays))]
+    return [
+        Input((batch, *array.shape[1:]), checked(array.dtype), name=label)
+        for label, array in zip(names, arrays, strict=True)
+    ]
+
+
+def as_argument(leaves: Sequence[Any]) -> Any:
+    """The one array or tensor, or the tuple of several, as the user gave it."""
+    return leaves[0] if len(leaves) == 1 else tuple(leaves)
+
+
+def named_parameters(model: Any, output: Any = None) -> dict[str, Parameter]:
+    """The parameters of a module by path, or those that a plain function's output is computed from."""
+    if isinstance(model, Module):
+        return dict(model.named_parameters())
+    outputs = output if isinstance(output, tuple) else (output,)
+    leaves = [node for node in walk([y for y in outputs if isinstance(y, Tensor)]) if isinstance(node, Parameter)]
+    labels = [leaf.name or f"parameter{i}" for i, leaf in enumerate(leaves)]
+    return {
+        label if labels.count(label) == 1 else f"{label}{i}": leaf
+        for i, (label, leaf) in enumerate(zip(labels, leaves, strict=True))
+    }
+
+
+def per_row_loss(loss: Any, y: Any, t: Any, batch: int) -> Tensor:
+    """The loss of every row, (batch,), or one number; whatever else a loss returns is refused."""
+    values = as_tensor(loss(y, t))
+    called = f"the loss {getattr(loss, '__name__', repr(loss))}"
+    if not is_float(values.dtype):
+        raise DTypeError(explain(called, f"it returned {values.dtype}", "a loss is a float"))
+    if values.shape not in ((), (batch,)):
+        raise ShapeError(
+            explain(
+                called,
+                f"for {batch} rows it returned {values.shape}",
+                f"a loss is one number a row, ({batch},), or one number, ()",
+                "Sum over the other axes, for example values.sum(axis=1).",
+            )
+        )
+    return values
+
+
+def batch_loss(values: Tensor, batch: int, weights: Tensor | None) -> Tensor:
+    """The mean over the rows; `weights` have mean 1 over the whole data."""
+    if weights is not None and not values.shape:
+        raise OptionError(
+            explain(
+                "fit(sample_weight=...)",
+                "the loss returned one number for the batch",
+                "weights need a loss a row",
+                "Return per-row values of shape (batch,) from the loss.",
+            )
+        )
+    values = values if weights is None else values * weights.astype(values.dtype)
+    if not values.shape:
+        return values
+    return reshape(values, ()) if batch == 1 else values.mean()
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Carried values under construction."""
+
+    carries: list[Carry]
+    values: list[Array]
+
+    def add(self, name: str, before: Tensor, after: Tensor, value: Array) -> None:
+        if after.shape != before.shape or after.dtype != before.dtype:
+            raise ShapeError(
+                explain(
+                    f"the update of {name}",
+                    f"from {before.shape} {before.dtype} it makes {after.shape} {after.dtype}",
+                    "shape and dtype must stay",
+                    "Keep the optimizer's numbers as Python floats, or cast with .astype(p.dtype).",
+                )
+            )
+        self.carries.append(Carry(name, before, after))
+        self.values.append(value)
+
+
+def trace_step(
+    model: Any,
+    loss: Any,
+    optimizer: Any,
+    x: Sequence[Array],
+    t: Sequence[Array],
+    weights: Array | None,
+    batch: int,
+    clip: Clip | None,
+) -> Traced:
+    """The step that moves the model's parameters."""
+    xs, ts = placeholders("x", x, batch), placeholders("t", t, batch)
+    ws = placeholders("sample_weight", [weights], batch) if weights is not None else []
+    step, seed = Input((), np.int64, name="step"), Input((), np.int64, name="seed")
+    with training(seed, step, write=False) as opened:
+        y = model(*xs)
+    total = batch_loss(per_row_loss(loss, y, as_argument(ts), batch), batch, ws[0] if ws else None)
+    known = named_parameters(model, y)
+    chosen = assigned(optimizer, known)
+    gradients: list[Tensor] = gradient(total, [known[path] for path in chosen])
+    if clip is not None:
+        gradients = list(clip(gradients))
+    start, states = _Start([], []), _Start([], [])
+    for (path, rule), g in zip(chosen.items(), gradients, strict=True):
+        _update(start, states, path, known[path], rule, g, step, known[path].value)
+    paths = {parameter: path for path, parameter in known.items()}
+    for i, (parameter, after) in enumerate(opened.updates.items()):
+        start.add(paths.get(parameter, f"statistic{i}"), parameter, after.astype(parameter.dtype), parameter.value)
+    carried = (*start.carries, *states.carries)
+    traced = Step(carried, (), (*xs, *ts, *ws), step, seed, total)
+    moved = {carry.name: carry.before for carry in start.carries if isinstance(carry.before, Parameter)}
+    return Traced(traced, Arrays([*start.values, *states.values]), moved)
+
+
+def trace_data_step(
+    model: Any, loss: Any, rule: Optimizer, x: Array, t: Sequence[Array], weights: Array | None, batch: int,
+    clip: Clip | None,
+) -> Traced:  # fmt: skip
+    """The step that moves the rows of `x`, each by the gradient of its own loss; the model stays."""
+    (rows,), ts = placeholders("x", [x], batch), placeholders("t", t, batch)
+    ws = placeholders("sample_weight", [weights], batch) if weights is not None else []
+    step, seed = Input((), np.int64, name="step"), Input((), np.int64, name="seed")
+    values = per_row_loss(loss, model(rows), as_argument(ts), batch)
+    mean = batch_loss(values, batch, ws[0] if ws else None)
+    total = mean if not values.shape else mean * batch
+    (g,) = gradient(total, [rows])
+    (g,) = clip([g]) if clip is not None else (g,)
+    start, states = _Start([], []), _Start([], [])
+    _update(start, states, "x", rows, rule, g, step, x)
+    for value in states.values:
+        if value.shape[:1] != x.shape[:1]:
+            got, repair = f"it keeps a state of {value.shape}", "Use SGD, Momentum or Adam."
+            raise OptionError(explain(f"fit_data with {rule}", got, "its state is to have one entry a row", repair))
+    moving = (*start.carries, *states.carries)
+    changed = (g != 0).reshape((batch, -1)).max(axis=1).astype("int64").sum()
+    return Traced(
+        Step((), moving, (*ts, *ws), step, seed, mean, changed), Arrays([], [x, *map(np.array, states.values)]), {}
+    )
+
+
+def _update(
+    start: _Start, states: _Start, path: str, leaf: Tensor, rule: Optimizer, g: Tensor, step: Tensor, value: Array
+) -> None:
+    """One parameter (or the data's rows) and its optimizer's state, before and after; `value` is the whole array."""
+    first = {name: as_tensor(s).numpy() for name, s in rule.init(as_tensor(value)).items()}
+    sizes = {name: s.shape if s.shape != value.shape else leaf.shape for name, s in first.items()}
+    before: dict[str, Tensor] = {name: Input(sizes[name], s.dtype, name=f"{path}/{name}") for name, s in first.items()}
+    new, after = rule.update(leaf, g, before, step)
+    start.add(path, leaf, as_tensor(new), value)
+    for name, s in first.items():
+        states.add(f"{path}/{name}", before[name], as_tensor(after[name]), s)
+
+
+def assigned(optimizer: Any, known: Mapping[str, Parameter]) -> dict[str, Optimizer]:
+    """The optimizer of every parameter that has one, by path. Raises OptionError for a parameter that has two."""
+    trainable = {path: p for path, p in known.items() if p.trainable}
+    if not trainable:
+        rule, repair = "there is nothing to train", "Assign parameters as attributes of the module."
+        raise OptionError(explain("fit", "the model has no trainable parameters", rule, repair))
+    if isinstance(optimizer, Optimizer):
+        return dict.fromkeys(trainable, optimizer)
+    paths = {parameter: path for path, parameter in trainable.items()}
+    found: dict[str, Optimizer] = {}
+    for part, rule_ in _pairs(optimizer):
+        for parameter in part.parameters() if isinstance(part, Module) else part:
+            if parameter not in paths:
+                got = f"{parameter.describe()} is not among the model's trainable parameters"
+                raise OptionError(explain("fit(optimizer=[...])", got, "an optimizer moves parameters of the model"))
+            path = paths[parameter]
+            if path in found:
+                rule, repair = "two optimizers would move it", "List it once."
+                raise OptionError(explain("fit(optimizer=[...])", f"parameter {path!r}", rule, repair))
+            found[path] = rule_
+    return {path: found[path] for path in trainable if path in found}
+
+
+def _pairs(optimizer: Any) -> list[tuple[Any, Optimizer]]:
+    pairs = list(optimizer) if isinstance(optimizer, list | tuple) else []
+    if not pairs or not all(isinstance(p, tuple) and len(p) == 2 and isinstance(p[1], Optimizer) for p in pairs):
+        raise OptionError(
+            explain(
+                "fit",
+                f"optimizer={optimizer!r}",
+                "it is an optimizer, or a list of pairs (module or list of parameters, optimizer)",
+                "For example optim.SGD(1e-3), or [(net[0], optim.SGD(1e-3)), (net[2], optim.Adam(1e-3))].",
+            )
+        )
+    return pairs

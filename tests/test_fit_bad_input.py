@@ -1,0 +1,151 @@
+"""Bad input is refused by name, with the repair, before anything is changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import losses, nn, optim
+from chainrule.errors import DataError, DTypeError, NonFiniteError, OptionError, ShapeError, TargetError
+
+X = np.random.RandomState(0).randn(20, 2)
+T = np.where(X[:, :1] > 0, 1.0, -1.0)
+SGD = optim.SGD(0.1)
+
+
+def holed(value: float) -> np.ndarray:
+    x = X.copy()
+    x[7, 1] = value
+    return x
+
+
+MODEL = nn.Linear(2, 1, seed=0)
+CASES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "NaN": ({"x": holed(np.nan)}, DataError, r"x\[7, 1\] \(row 7, column 1\) is nan"),
+    "infinity": ({"x": holed(np.inf)}, DataError, r"row 7, column 1\) is inf"),
+    "NaN in targets": ({"t": np.where(T > 0, np.nan, T)}, DataError, r"t\[\d+, 0\]"),
+    "NaN in validation": ({"validation": (holed(np.nan), T)}, DataError, r"validation x\[7, 1\]"),
+    "no rows": ({"x": X[:0], "t": T[:0]}, DataError, "nothing in it"),
+    "rows differ": ({"t": T[:5]}, ShapeError, "20 rows are not 5"),
+    "text": ({"x": X.astype(str)}, DTypeError, "data are numbers"),
+    "complex": ({"x": X + 1j}, DTypeError, "complex128"),
+    "columns": ({"x": X[:, :1]}, ShapeError, "1"),
+    "targets' columns": ({"t": np.hstack([T, T])}, ShapeError, "not broadcast"),
+    "validation's columns": ({"validation": (X, np.hstack([T, T]))}, ShapeError, "not broadcast"),
+    "hinge targets": ({"loss": losses.hinge, "t": (T + 1) / 2}, TargetError, r"-1 or \+1.*2 \* t - 1"),
+    "validation's hinge targets": ({"loss": losses.hinge, "validation": (X, 0 * T)}, TargetError, "-1 or"),
+    "class out of range": (
+        {"loss": losses.softmax_cross_entropy, "model": nn.Linear(2, 3), "t": np.arange(20) % 4},
+        TargetError,
+        "0 to 2",
+    ),
+    "batch larger than data": ({"batch_size": 21}, OptionError, "batch_size=21, 20 rows"),
+    "batch of none": ({"batch_size": 0}, OptionError, "batch_size=0"),
+    "neither steps nor epochs": ({"steps": None}, OptionError, "neither of steps and epochs"),
+    "both": ({"epochs": 3}, OptionError, "both of steps and epochs"),
+    "negative steps": ({"steps": -3}, OptionError, "steps=-3"),
+    "steps as float": ({"steps": 1e3}, OptionError, "steps=1000.0"),
+    "sampling": ({"sampling": "random"}, OptionError, "sampling='random'"),
+    "row numbers": ({"sampling": [[0, 20]], "steps": None}, OptionError, r"row 20 at position \(0, 1\)"),
+    "too few row numbers": ({"sampling": [[0, 1]]}, OptionError, "1 steps left"),
+    "seed": ({"seed": -1}, OptionError, "a seed is"),
+    "weights' shape": ({"sample_weight": np.ones(3)}, ShapeError, "one weight a row"),
+    "negative weight": ({"sample_weight": np.arange(20) - 1.0}, DataError, "row 0 has -1.0"),
+    "weights of nothing": ({"sample_weight": np.zeros(20)}, DataError, "all weights are 0"),
+    "weights without rows": (
+        {"sample_weight": np.ones(20), "loss": lambda y, t: ((y - t) ** 2).mean()}, OptionError, "a loss a row",
+    ),
+    "optimizer": ({"optimizer": 0.1}, OptionError, "optimizer=0.1"),
+    "two optimizers": ({"optimizer": [(MODEL, SGD), ([MODEL.bias], SGD)]}, OptionError, "'bias'.*two optimizers"),
+    "foreign parameter": ({"optimizer": [([cr.Parameter([1.0], "other")], SGD)]}, OptionError, "'other'.*not among"),
+    "nothing to train": ({"model": nn.ReLU(), "t": X}, OptionError, "no trainable parameters"),
+    "loss's shape": ({"loss": lambda y, t: (y - t) ** 2}, ShapeError, r"returned \(20, 1\).*axis=1"),
+    "loss's dtype": ({"loss": lambda y, t: (y > t).reshape(-1)}, DTypeError, "returned bool"),
+    "Python branch": ({"loss": lambda y, t: y.sum() if y.sum() > 0 else -y.sum()}, cr.errors.TraceError, "where"),
+    "record_every": ({"record_every": -1}, OptionError, "record_every=-1"),
+    "record_on a mask": ({"record_on": {"a": np.ones(3, bool)}}, ShapeError, r"mask of \(3,\)"),
+    "record_on rows": ({"record_on": {"a": [20]}}, OptionError, "there are 20 rows"),
+    "record_on nothing": ({"record_on": {"a": slice(5, 5)}}, DataError, "takes none of 20 rows"),
+    "early stopping": ({"early_stopping": cr.EarlyStopping(3)}, OptionError, "monitor='validation'"),
+    "engine": ({"engine": "quantum"}, OptionError, "engine='quantum'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_fit_refuses(case: str) -> None:
+    options, error, named = CASES[case]
+    call = {"model": MODEL, "loss": losses.squared, "optimizer": SGD, "x": X, "t": T, "steps": 3} | options
+    before = MODEL.state_dict()
+    with pytest.raises(error, match=named):
+        cr.fit(**call)
+    for path, value in MODEL.state_dict().items():
+        np.testing.assert_array_equal(value, before[path])
+
+
+def test_fit_data_refuses_integers_and_several_arrays() -> None:
+    with pytest.raises(DTypeError, match="only floats can be moved"):
+        cr.fit_data(MODEL, losses.hinge, SGD, np.ones((20, 2), int), T, steps=1)
+    with pytest.raises(OptionError, match="tuple of 2"):
+        cr.fit_data(MODEL, losses.hinge, SGD, (X, X), T, steps=1)
+    with pytest.raises(OptionError, match="one optimizer"):
+        cr.fit_data(MODEL, losses.hinge, [(MODEL, SGD)], X, T, steps=1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"patience": 0}, {"patience": 2.5}, {"patience": 1, "min_delta": -1}, {"patience": 1, "min_delta": np.nan}],
+)
+def test_early_stopping_refuses(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match="EarlyStopping"):
+        cr.EarlyStopping(**options)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1])
+def test_a_run_that_diverges_is_named_and_left_before_the_step(batch_size: int | None, engine: str) -> None:
+    model, other = nn.Linear(2, 1, seed=0), nn.Linear(2, 1, seed=0)
+    options: dict[str, Any] = {"batch_size": batch_size, "record_every": 5, "engine": engine}
+    with pytest.raises(
+        NonFiniteError, match=r"fit, step \d+: .* became NaN or infinite, from .*smaller step"
+    ) as caught:
+        cr.fit(model, losses.squared, optim.SGD(50.0), X.astype("f"), T.astype("f"), steps=1000, **options)
+    assert "test_fit_bad_input.py" in str(caught.value)
+    history = caught.value.history
+    assert isinstance(history, cr.History)
+    assert np.isfinite(model.weight.value).all()
+    assert len(history.loss) == -(-(history.steps_done + 1) // 5)
+    cr.fit(other, losses.squared, optim.SGD(50.0), X.astype("f"), T.astype("f"), steps=history.steps_done, **options)
+    np.testing.assert_array_equal(model.weight.value, other.weight.value)
+    assert history.state is not None
+    assert history.state.step == history.steps_done
+
+
+def test_moved_data_that_diverge_are_left_before_the_step(engine: str) -> None:
+    def far(y: Any, t: Any) -> Any:
+        return (-(y**2)).reshape(-1)
+
+    model = nn.Linear(2, 1, seed=0)
+    with pytest.raises(NonFiniteError, match="fit_data, step") as caught:
+        cr.fit_data(model, far, optim.SGD(5.0), X, T, steps=10_000, batch_size=2, engine=engine)
+    history = caught.value.history
+    assert isinstance(history, cr.History)
+    assert np.isfinite(history.data).all()
+    again = cr.fit_data(model, far, optim.SGD(5.0), X, T, steps=history.steps_done, batch_size=2, engine=engine)
+    np.testing.assert_array_equal(again.data, history.data)
+
+
+def test_the_check_can_be_switched_off() -> None:
+    model = nn.Linear(2, 1, seed=0)
+    cr.fit(model, losses.squared, optim.SGD(50.0), X, T, steps=1000, check_finite=False)
+    assert not np.isfinite(model.weight.value).all()
+
+
+def test_targets_that_the_last_layer_cannot_reach_draw_a_warning() -> None:
+    relu = nn.Sequential(nn.Linear(2, 1, seed=0), nn.ReLU())
+    with pytest.warns(cr.UnreachableTargetWarning, match=r"target is -1: .* from 0 to inf") as caught:
+        cr.fit(relu, losses.squared, SGD, X, T, steps=1)
+    assert caught[0].filename == __file__
+    cr.fit(nn.Sequential(nn.Linear(2, 1, seed=0), nn.Tanh()), losses.squared, SGD, X, T, steps=1)
+    cr.fit(relu, losses.logistic, SGD, X, (T + 1) / 2, steps=1)

@@ -1,0 +1,117 @@
+"""Ctrl-C gives what there is, after a whole step; a bar shows where people look, and costs next to nothing."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import losses, nn, optim
+
+X = np.random.RandomState(0).randn(40, 3)
+T = X.sum(1, keepdims=True)
+
+
+def train(model: nn.Module, steps: int, **options: Any) -> cr.History:
+    return cr.fit(model, losses.squared, optim.Momentum(1e-3), X, T, steps=steps, batch_size=1, **options)
+
+
+def same_as_straight(model: nn.Linear, history: cr.History) -> None:
+    other = nn.Linear(3, 1, seed=0)
+    train(other, history.steps_done)
+    np.testing.assert_array_equal(model.weight.value, other.weight.value)
+
+
+def test_ctrl_c_in_a_callback_returns_the_partial_history() -> None:
+    def interrupt(progress: cr.Progress) -> None:
+        if progress.step >= 30:
+            raise KeyboardInterrupt
+
+    model = nn.Linear(3, 1, seed=0)
+    history = train(model, 1000, record_every=10, callbacks=interrupt)
+    assert (history.stopped, history.steps_done, history.final) == ("interrupted", 30, None)
+    assert history.steps.tolist() == [0, 10, 20, 30]
+    same_as_straight(model, history)
+
+
+def test_a_signal_ends_the_run_after_a_whole_step() -> None:
+    model = nn.Linear(3, 1, seed=0)
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    history = train(model, 10**8, record_every=1000)
+    timer.join()
+    assert history.stopped == "interrupted"
+    assert 0 < history.steps_done < 10**8
+    assert len(history.loss) >= 1
+    same_as_straight(model, history)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+SCRIPT = """
+import sys
+import numpy as np
+import chainrule as cr
+from chainrule import losses, nn, optim
+x = np.random.RandomState(0).randn(40, 3)
+model = nn.Linear(3, 1, seed=0)
+started = lambda progress: print("started", flush=True) if progress.step == 0 else None
+history = cr.fit(model, losses.squared, optim.SGD(1e-3), x, x.sum(1), steps=10**8, batch_size=1, record_every=10**7,
+                 callbacks=started)
+print(history.stopped, history.steps_done > 0, len(history.loss), flush=True)
+"""
+
+
+def test_ctrl_c_in_a_process_of_its_own() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (out, err, process.returncode) == ("interrupted True 1\n", "", 0)
+
+
+def test_it_trains_in_a_thread_where_signals_do_not_arrive() -> None:
+    found: list[cr.History] = []
+    thread = threading.Thread(target=lambda: found.append(train(nn.Linear(3, 1, seed=0), 50)))
+    thread.start()
+    thread.join()
+    assert found[0].stopped == "finished"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_bar_is_silent_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    train(nn.Linear(3, 1, seed=0), 2000)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_in_a_terminal_it_shows_rate_time_left_and_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    train(nn.Linear(3, 1, seed=0), 5000)
+    shown = sys.stderr.getvalue()  # type: ignore[attr-defined]
+    last = shown.rstrip().split("\r")[-1]
+    assert "5.00k/5.00k" in last
+    assert "step/s" in last
+    assert "loss " in last
+
+
+def test_the_user_decides(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    train(nn.Linear(3, 1, seed=0), 500, progress=True)
+    assert "500/500" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    train(nn.Linear(3, 1, seed=0), 500, progress=False)
+    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
