@@ -15,6 +15,7 @@ from chainrule.history import History, TrainingState
 from chainrule.optim import Optimizer
 from chainrule.sampling import Sampler
 from chainrule.tensor import Tensor
+from chainrule.training.compiled import CompiledRunner
 from chainrule.training.checks import (
     UnreachableTargetWarning,
     checked_rows,
@@ -35,7 +36,7 @@ __all__ = ["ENGINES", "EarlyStopping", "Progress", "UnreachableTargetWarning", "
 Model = Callable[..., Any]
 Loss = Callable[[Any, Any], Any]
 Callback = Callable[[Progress], Any]
-ENGINES: Mapping[str, Engine] = {"reference": ReferenceRunner}
+ENGINES: Mapping[str, Engine] = {"reference": ReferenceRunner, "compiled": CompiledRunner}
 
 
 def fit(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler.program import ENTRY, Loop, assemble
-from chainrule.compiler.schedule import schedule
+from chainrule.compiler.schedule import Rows, schedule
 from chainrule.errors import ChainruleError, OptionError, ShapeError, explain
 from chainrule.graph import Node
 
@@ -27,14 +27,17 @@ class CompiledProgram:
         inputs: the leaves that get an array at every call. Other leaves keep the value they hold at that call.
         outputs: the nodes to compute.
         loop: how the graph is repeated as a step (then `run` is used rather than a call).
+        rows: which leaves and outputs stand for rows of larger arrays.
 
     Raises CompileError for an operation without machine code.
     """
 
-    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], loop: Loop | None = None):
+    def __init__(
+        self, inputs: Sequence[Node], outputs: Sequence[Node], loop: Loop | None = None, rows: Rows | None = None
+    ):
         from_llvm = _llvm()
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
-        found = schedule(inputs, outputs)
+        found = schedule(inputs, outputs, rows)
         try:
             ir, self.arena_bytes = assemble(found, loop)
         except NotImplementedError as error:

@@ -6,7 +6,7 @@ substituting its formula; nothing about particular pairs of operations is writte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from chainrule.dtypes import DType
 from chainrule.formula import Affine, Expr, Operand, Position, Reshaped, Stores, Var, affine, const, read
 from chainrule.graph import Node, walk
 
-__all__ = ["Buffer", "Kernel", "Schedule", "schedule"]
+__all__ = ["Buffer", "Kernel", "Rows", "Schedule", "schedule"]
 
 _LARGEST_INLINE = 40  # operations of one element's formula; also bounds the recursion
 _TRANSPARENT = frozenset(("alias", "stop_gradient", "custom"))
@@ -63,16 +63,32 @@ def strides_of(shape: Sequence[int]) -> list[int]:
     return strides
 
 
-def schedule(inputs: Sequence[Node], outputs: Sequence[Node]) -> Schedule:
-    """The kernels that compute `outputs` from `inputs` and from the leaves that hold their values."""
-    return _Scheduler(inputs, outputs).run()
+@dataclass(frozen=True)
+class Rows:
+    """Leaves that stand for some rows of a larger array, and results that are written back to such rows.
+
+    Attributes:
+        read: leaf -> (the leaf of the whole array, the leaf of the row numbers).
+        written: output -> (the leaf of the whole array, the leaf of the row numbers).
+    """
+
+    read: Mapping[Node, tuple[Node, Node]] = field(default_factory=dict)
+    written: Mapping[Node, tuple[Node, Node]] = field(default_factory=dict)
+
+
+def schedule(inputs: Sequence[Node], outputs: Sequence[Node], rows: Rows | None = None) -> Schedule:
+    """The kernels that compute `outputs` from `inputs` and from the leaves that hold their values.
+
+    Outputs that are written back to rows have no buffer of their own among the results.
+    """
+    return _Scheduler(inputs, outputs, rows or Rows()).run()
 
 
 class _Scheduler:
-    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]):
-        self.inputs, self.outputs = inputs, outputs
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], rows: Rows):
+        self.inputs, self.outputs, self.rows = inputs, outputs, rows
         self.order = walk(outputs)
-        self.stored = _stored(self.order, set(inputs), outputs)
+        self.stored = _stored(self.order, {*inputs, *rows.read}, outputs)
         self.found = Schedule()
         self.operands: dict[Node, Operand] = {}
         self.sizes: dict[Node, int] = {}
@@ -80,8 +96,10 @@ class _Scheduler:
     def run(self) -> Schedule:
         for i, node in enumerate(self.inputs):
             self._buffer(node, "input", i)
+        for leaf, (whole, numbers) in self.rows.read.items():
+            self.operands[leaf] = self._some_rows(leaf, whole, numbers)
         for node in self.order:
-            if node in self.found.views:
+            if node in self.found.views or node in self.operands:
                 continue
             if node.is_leaf and (number := _uniform(node)) is not None:
                 self.operands[node] = Operand(node.shape, node.dtype, lambda index, number=number: number)  # type: ignore[misc]
@@ -156,10 +174,24 @@ class _Scheduler:
 
         return Operand(node.shape, node.dtype, at)
 
+    def _some_rows(self, leaf: Node, whole: Node, numbers: Node) -> Operand:
+        size, array, at = whole.shape[0], self.operands[whole], self.operands[numbers]
+        return Operand(leaf.shape, leaf.dtype, lambda index: array[(Var(size, at[index[:1]]), *index[1:])])
+
+    def _write_rows(self, node: Node, whole: Node, numbers: Node) -> None:
+        space = tuple(Var(n) for n in node.shape)
+        index = tuple(affine(v) for v in space)
+        row = Var(whole.shape[0], self.operands[numbers][index[:1]])
+        place = _offset([affine(row), *index[1:]], strides_of(whole.shape))
+        value = self.operands[node][index]
+        self.found.kernels.append(Kernel(self.found.views[whole], space, place, value, node=node))
+
     def _copy_out(self) -> None:
         """Outputs that are views, leaves, or asked for twice are copied into a buffer of their own."""
         taken: set[Buffer] = set()
-        for i, node in enumerate(self.outputs):
+        for node, (whole, numbers) in self.rows.written.items():
+            self._write_rows(node, whole, numbers)
+        for i, node in enumerate(y for y in self.outputs if y not in self.rows.written):
             if node not in self.found.views:  # a constant
                 self._buffer(node, "held", len(self.found.held))
                 self.found.held.append(node)
