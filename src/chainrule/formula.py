@@ -7,6 +7,9 @@ they say to NumPy (`np.exp`, `np.where`, `a * b`) is traced through NumPy's own 
 
 from __future__ import annotations
 
+import functools
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -16,9 +19,11 @@ import numpy as np
 from chainrule.dtypes import DType
 
 __all__ = [
-    "Affine", "Expr", "Operand", "Reshaped", "Store", "Stores", "Var", "affine", "const", "elementwise", "read", "reduce_over", "where",
+    "Affine", "Expr", "Operand", "Reshaped", "Store", "Stores", "Var", "WRITTEN_OUT", "affine", "const", "elementwise", "read", "reduce_over", "where",
 ]  # fmt: skip
 
+WRITTEN_OUT = 8  # sums of up to so many terms are written out
+_COMBINE: dict[str, Callable[[Any, Any], Any]] = {"sum": np.add, "max": np.maximum}
 _TRUTH = frozenset(
     ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "logical_not",
      "isfinite")  # fmt: skip
@@ -109,8 +114,11 @@ def where(condition: Expr, a: Any, b: Any) -> Expr:
     return Expr("where", (condition, const(a, dtype), const(b, dtype)), dtype)
 
 
-def reduce_over(kind: str, sizes: Sequence[int], body: Callable[[tuple[Var, ...]], Expr]) -> Expr:
-    """The "sum" or "max" of `body` over new variables of these sizes."""
+def reduce_over(kind: str, sizes: Sequence[int], body: Callable[[tuple[Position, ...]], Expr]) -> Expr:
+    """The "sum", "max" or "argmax" of `body` over new variables of these sizes; a short one is written out."""
+    if kind in _COMBINE and 0 < math.prod(sizes) <= WRITTEN_OUT:
+        terms = [body(index) for index in itertools.product(*(range(n) for n in sizes))]
+        return functools.reduce(_COMBINE[kind], terms)
     over = tuple(Var(n) for n in sizes)
     inner = body(over)
     return Expr("reduce", (inner,), inner.dtype, (kind, over))

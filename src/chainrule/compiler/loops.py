@@ -22,6 +22,7 @@ __all__ = ["write_kernel"]
 
 _VECTOR_BYTES = 64
 _ACCUMULATORS = 4  # vectors carried by one sum, to hide the latency of the addition
+_SHORT = 24  # expressions in the terms of a sum that carries several accumulators
 _UNROLLED = 8  # loops of up to so many turns are written out
 _UNROLLED_TOTAL = 64
 _I64 = np.dtype("int64")
@@ -279,11 +280,32 @@ class _Writer:
         moved = any(var.value is not None and self._is_vector(var.value) for var, _ in place.terms)
         if self.width == 1 or (place.stride(self.along) == 1 and not moved):
             return self._load(self._address(buffer, self._offset(place)), expr.dtype, self.width)
+        if not moved:
+            return self._strided(buffer, self._offset(place), place.stride(self.along), expr.dtype)  # type: ignore[arg-type]
         value, t = "poison", type_of(expr.dtype, self.width)
         for lane, offset in enumerate(self._lane_offsets(place)):
             one = self._load(self._address(buffer, offset), expr.dtype, 1)
             value = self.text.let(f"insertelement {t} {value}, {type_of(expr.dtype)} {one}, i64 {lane}")
         return value
+
+    def _strided(self, buffer: Buffer, first: Value, stride: int, dtype: DType) -> Value:
+        """One element a lane, `stride` apart."""
+        width, t = self.width, type_of(dtype, self.width)
+        if stride == 2:  # two whole loads that end at the last element, and a shuffle
+            low = self._load(self._address(buffer, first), dtype, width)
+            high = self._load(self._address(buffer, self._shifted(first, width - 1)), dtype, width)
+            mask = ", ".join(f"i32 {2 * k if 2 * k < width else 2 * k + 1}" for k in range(width))
+            return self.text.let(f"shufflevector {t} {low}, {t} {high}, <{width} x i32> <{mask}>")
+        value = "poison"
+        for lane in range(width):
+            one = self._load(self._address(buffer, self._shifted(first, lane * stride)), dtype, 1)
+            value = self.text.let(f"insertelement {t} {value}, {type_of(dtype)} {one}, i64 {lane}")
+        return value
+
+    def _shifted(self, offset: Value, by: int) -> Value:
+        if not offset.startswith("%"):
+            return str(int(offset) + by)
+        return self.text.let(f"add nsw i64 {offset}, {by}") if by else offset
 
     def _position(self, expr: Expr) -> Value:
         place: Affine = expr.data
@@ -353,8 +375,7 @@ class _Writer:
         (body,), dtype = expr.args, expr.dtype
         total = _identity(kind, dtype)
         start, self.along = 0, var
-        most = _VECTOR_BYTES // dtype.itemsize
-        for width in _widths(most * _ACCUMULATORS):
+        for width in _widths(_most_lanes(body, dtype)):
             count = (var.size - start) // width
             if not count:
                 continue
@@ -448,7 +469,14 @@ def _place_of(expr: Expr) -> Affine:
 def _lanes(kernel: Kernel) -> int:
     """The widest strip of a kernel: several vectors where it sums, so that several accumulators are carried."""
     most = _VECTOR_BYTES // kernel.value.dtype.itemsize
-    return most * _ACCUMULATORS if any(e.op == "reduce" for e in _all(kernel.value)) else most
+    sums = [e for e in _all(kernel.value) if e.op == "reduce"]
+    return max((_most_lanes(e.args[0], e.dtype) for e in sums), default=most)
+
+
+def _most_lanes(body: Expr, dtype: DType) -> int:
+    """The widest strip of a sum: several vectors, so that several accumulators are carried, if its terms are short."""
+    short = sum(1 for _ in _all(body)) <= _SHORT
+    return _VECTOR_BYTES // dtype.itemsize * (_ACCUMULATORS if short else 1)
 
 
 def _widths(most: int) -> Iterator[int]:
@@ -500,8 +528,10 @@ def _vector_axis(kernel: Kernel, needs: Callable[[Expr], frozenset[Var]]) -> Var
 
 
 def _sum_axis(body: Expr, over: Sequence[Var], needs: Callable[[Expr], frozenset[Var]]) -> Var | None:
-    """The variable of a sum along which its vectors run, if all it reads is contiguous there."""
-    if any(e.op in ("reduce", "position") for e in _all(body)):
+    """The variable of a sum along which its vectors run, if nearly all it does is contiguous there."""
+    steps = list(_all(body))
+    if any(e.op in ("reduce", "position") for e in steps):
         return None
-    fit = [var for var in over if var.size >= 4 and not _scattered(body, var, needs)]
-    return max(fit, key=lambda var: var.size, default=None)
+    fit = [(_scattered(body, var, needs), -var.size, i) for i, var in enumerate(over) if var.size >= 4]
+    scattered, _, i = min(fit, default=(len(steps), 0, 0))
+    return over[i] if scattered * 8 <= len(steps) else None

@@ -6,17 +6,21 @@ substituting its formula; nothing about particular pairs of operations is writte
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from chainrule.dtypes import DType
-from chainrule.formula import Affine, Expr, Operand, Position, Reshaped, Stores, Var, affine, const, read
+from chainrule.formula import (
+    WRITTEN_OUT, Affine, Expr, Operand, Position, Reshaped, Stores, Var, affine, const, read,
+)  # fmt: skip
 from chainrule.graph import Node, walk
+from chainrule.primitives.contraction import parse
 
 __all__ = ["Buffer", "Kernel", "Rows", "Schedule", "schedule"]
 
-_LARGEST_INLINE = 40  # operations of one element's formula; also bounds the recursion
+_LARGEST_INLINE = 400  # operations of one element's formula; also bounds the recursion
 _TRANSPARENT = frozenset(("alias", "stop_gradient", "custom"))
 
 
@@ -246,7 +250,8 @@ def _stored(order: Sequence[Node], inputs: set[Node], outputs: Sequence[Node]) -
         if node.is_leaf or node in inputs:
             continue
         free = _is_free(node)
-        if isinstance(_lower(node), Stores) or (not free and (reads[node] > 1 or node in repeated)):
+        again = node in repeated and not _is_narrow(node)
+        if isinstance(_lower(node), Stores) or (not free and (reads[node] > 1 or again)):
             stored.add(node)
         fused = node not in stored
         for i, x in enumerate(node.inputs):
@@ -263,11 +268,32 @@ def _cuts(order: Sequence[Node], inputs: set[Node]) -> set[Node]:
     found: set[Node] = set()
     size: dict[Node, int] = {}
     for node in order:
-        size[node] = 1 if node.is_leaf or node in inputs else 1 + sum(size[x] for x in node.inputs)
+        size[node] = 1 if node.is_leaf or node in inputs else _width(node) + sum(size[x] for x in node.inputs)
         if size[node] > _LARGEST_INLINE:
             found.add(node)
             size[node] = 1
     return found
+
+
+def _width(node: Node) -> int:
+    """How many terms a formula gets from a node: those of a sum that is written out, for every element of a short row."""
+    if not _is_narrow(node):
+        return 1
+    return max(1, math.prod(node.shape) // max((1, *node.shape))) * _terms(node)
+
+
+def _terms(node: Node) -> int:
+    """How many terms one element of a sum has."""
+    if _name(node) == "contract":
+        labels, _, out = parse(node.attrs["spec"])
+        return math.prod(n for label, n in zip(labels, node.inputs[0].shape, strict=True) if label not in out)
+    return math.prod(node.inputs[0].shape[a] for a in node.attrs["axes"]) if _name(node) in ("sum", "max") else 1
+
+
+def _is_narrow(node: Node) -> bool:
+    """Whether it has many short rows: then a sum over a row is written out, and what it reads need not be stored."""
+    rows = max((1, *node.shape))
+    return math.prod(node.shape) <= rows * WRITTEN_OUT and rows > WRITTEN_OUT and _terms(node) <= WRITTEN_OUT
 
 
 def _name(node: Node) -> str:
