@@ -32,14 +32,14 @@ MODELS = {
 @pytest.mark.parametrize("loss", [losses.squared, losses.hinge])
 @pytest.mark.parametrize("moved", ["parameters", "data"])
 def test_row_01_every_combination_runs_from_the_same_lines(model_name: str, loss: Any, moved: str, engine: str) -> None:
-    x, t = cr.datasets.two_gaussians(100, seed=0)
+    x, t = cr.datasets.two_gaussians(50, seed=0)
     model = MODELS[model_name]().initialize(seed=1)
     fit = cr.fit if moved == "parameters" else cr.fit_data
     before = model.state_dict()
-    history = fit(model, loss, optim.SGD(0.03), x, t, steps=2000, batch_size=1, seed=0, engine=engine)
+    history = fit(model, loss, optim.SGD(0.01), x, t, steps=3000, batch_size=1, seed=0, engine=engine)
     assert history.final is not None
     assert history.final < 0.9 * history.loss[0]
     changed = [path for path, value in model.state_dict().items() if (value != before[path]).any()]
     assert bool(changed) == (moved == "parameters")
     assert (history.data is not None) == (moved == "data")
-    np.testing.assert_array_equal(x, cr.datasets.two_gaussians(100, seed=0)[0])
+    np.testing.assert_array_equal(x, cr.datasets.two_gaussians(50, seed=0)[0])
