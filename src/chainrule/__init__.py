@@ -11,12 +11,14 @@ from chainrule.history import History, TrainingState
 from chainrule.inspect import summary
 from chainrule.save import load, read_metadata, save
 from chainrule.tensor import Input, Parameter, Tensor, as_tensor, variable
+from chainrule.vectorize import per_sample_grad, vmap
 
 __all__ = [
     "ENGINES", "EarlyStopping", "History", "Input", "Parameter", "Progress", "Tensor", "TrainingState",
     "UnreachableTargetWarning", "as_tensor", "custom", "datasets", "errors", "evaluate", "fit", "fit_data", "grad",
-    "gradient", "hessian", "hvp", "inspect", "jacobian", "jvp", "load", "losses", "nn", "optim", "plot", "random",
-    "read_metadata", "sampling", "save", "summary", "tangent", "value_and_grad", "variable", "vjp",
+    "gradient", "hessian", "hvp", "inspect", "jacobian", "jvp", "load", "losses", "nn", "optim", "per_sample_grad",
+    "plot", "random", "read_metadata", "sampling", "save", "summary", "tangent", "value_and_grad", "variable",
+    "vjp", "vmap",
 ]  # fmt: skip
 __all__ += functions.__all__
 

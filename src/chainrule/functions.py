@@ -31,7 +31,6 @@ from chainrule.tensor import (
     as_tensor,
     binary,
     broadcast,
-    cast_to,
     divide,
     numeric,
     power,
@@ -161,8 +160,8 @@ def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Tensor:
 def clip(x: TensorLike, low: TensorLike | None = None, high: TensorLike | None = None) -> Tensor:
     """x held between `low` and `high` (None: no bound). At a bound the gradient is x's."""
     x = as_tensor(x)
-    given = [bound for bound in (low, high) if bound is not None]
-    lowest, highest = _ends(promoted(x, *given)[0].dtype)
+    lowest, highest = _ends(x.dtype)
+    low, high = (builtins.min(builtins.max(b, lowest), highest) if type(b) is int else b for b in (low, high))
     return _elementwise.clip(*broadcast("clip", x, lowest if low is None else low, highest if high is None else high))
 
 
@@ -222,7 +221,8 @@ def softmax(x: TensorLike, axis: int = -1) -> Tensor:
 def log_softmax(x: TensorLike, axis: int = -1) -> Tensor:
     """log(softmax(x)) along `axis`, without overflow."""
     x = as_float(x)
-    return x - logsumexp(x, axis, keepdims=True)
+    shifted = x - stop_gradient(_finite_max(x, axis))
+    return shifted - log(exp(shifted).sum(axis, keepdims=True))
 
 
 def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -474,10 +474,10 @@ def pad(x: TensorLike, width: int | Sequence[Any], mode: str = "constant", value
     widths = np.broadcast_to(np.asarray(width, int), (x.ndim, 2))
     if (widths < 0).any():
         raise ShapeError(explain(shaping.call_site("pad", x), f"width {width}", "a width is not negative"))
-    if mode == "constant":
+    if mode == "constant" or not x.ndim:
         low, high = (tuple(int(n) for n in column) for column in widths.T)
         y = _axes.pad(x, low=low, high=high, inner=(0,) * x.ndim)
-        if value == 0:
+        if value == 0 or not widths.any():
             return y
         return where(np.pad(np.ones(x.shape, bool), widths), y, np.asarray(value, x.dtype))
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
@@ -538,9 +538,11 @@ def scatter_add(x: TensorLike, indices: TensorLike, updates: TensorLike, axis: i
 
 
 def _indices(called: str, indices: TensorLike) -> Tensor:
-    found = as_tensor(np.asarray(indices, int) if isinstance(indices, list | tuple) else indices)
+    found = as_tensor(
+        np.zeros(np.shape(indices), int) if isinstance(indices, list) and not np.size(indices) else indices
+    )
     if found.dtype.kind not in "iu":
-        raise DTypeError(explain(called, f"indices of {found.dtype}", "indices are integers"))
+        raise DTypeError(explain(shaping.call_site(called, found), f"indices of {found.dtype}", "indices are integers"))
     return found
 
 

@@ -394,7 +394,21 @@ def promoted(*values: TensorLike) -> list[Tensor]:
     """`values` as tensors of the one dtype that NumPy's promotion gives."""
     kinds = [v if type(v) in (bool, int, float) else as_tensor(v).dtype for v in values]
     dtype = dtypes.promote(*kinds)  # type: ignore[arg-type]
-    return [constant(np.asarray(v, dtype)) if type(v) in (bool, int, float) else as_tensor(v, dtype) for v in values]
+    return [_number(v, dtype) if type(v) in (bool, int, float) else as_tensor(v, dtype) for v in values]
+
+
+def _number(value: Any, dtype: DType) -> Tensor:
+    try:
+        return constant(np.asarray(value, dtype))
+    except OverflowError:
+        raise DTypeError(
+            explain(
+                shaping.call_site("mixing dtypes"),
+                f"the number {value}",
+                f"it is outside {dtype}",
+                "Cast the tensor to a wider dtype first.",
+            )
+        ) from None
 
 
 def broadcast(called: str, *values: TensorLike) -> list[Tensor]:
@@ -422,7 +436,7 @@ def divide(a: TensorLike, b: TensorLike) -> Tensor:
 def power(a: TensorLike, b: TensorLike) -> Tensor:
     """a ** b. For a number b the derivative is exact at a = 0 to every order."""
     if isinstance(a, Tensor) and type(b) in (int, float):
-        a = cast_to(a, np.dtype("int8")) if a.dtype.kind == "b" else a
+        a = cast_to(a, np.dtype("int64")) if a.dtype.kind == "b" else a
         if type(b) is int and b >= 0:
             return elementwise.power_of(a, exponent=b)
         return elementwise.power_of(as_average(a), exponent=b)

@@ -53,6 +53,8 @@ def test_the_first_values_follow_he_and_the_seed() -> None:
     assert abs(net.bias.value).max() <= 600**-0.5
     assert net.bias.value.var() == pytest.approx(1 / 1800, rel=0.15)
     np.testing.assert_array_equal(nn.Linear(600, 400, seed=5).weight, net.weight)
+    np.testing.assert_array_equal(net.weight, nn.Linear(600, 400).initialize(5).weight)
+    np.testing.assert_array_equal(net.bias, nn.Linear(600, 400).initialize(5).bias)
     assert (nn.Linear(600, 400, seed=6).weight.value != net.weight.value).any()
     assert (nn.Linear(600, 400).weight.value != nn.Linear(600, 400).weight.value).any()
 

@@ -131,9 +131,10 @@ class Trace:
     def __getitem__(self, key: str | Node) -> NodeRun:
         """The node with this label, or this node of the graph."""
         for run in self.nodes:
-            if run.node is key or run.label == key:
+            if run.node is key or (isinstance(key, str) and run.label == key):
                 return run
-        raise KeyError(f"no node {key!r}; there are {', '.join(run.label for run in self.nodes)}")
+        wanted = key if isinstance(key, str) else key.describe()
+        raise KeyError(f"no node {wanted}; there are {', '.join(run.label for run in self.nodes)}")
 
     def edge(self, source: str | Node, target: str | Node, place: int | None = None) -> EdgeRun:
         """The edge between two nodes; `place` is needed where there are several (x * x)."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 from chainrule.inspect import Trace, trace
-from chainrule.inspect.layout import layout
-from chainrule.inspect.picture import Picture, picture
-from chainrule.inspect.svg import COLORS
+from chainrule.inspect.drawing import COLORS, FONT_SIZE, LINE, PAD, Arrow, Place, drawing
+from chainrule.inspect.picture import picture
 from chainrule.plot.canvas import Path, axes, save
 from chainrule.tensor import Tensor
 
 __all__ = ["graph"]
 
-COLUMN, ROW = 2.3, 0.95  # inches
+PIXELS = 90  # an inch
+POINTS = 72 / PIXELS
 
 
 def graph(
@@ -27,46 +26,59 @@ def graph(
     Args:
         source: a `Trace`, or a tensor that is a number and is traced here.
         limit: with more boxes than this, the nodes of a module are shown as one.
-        title, ax, path: texts, and see the package.
+        title, ax, path: texts, and see the package. On an `ax` that is too small texts overlap.
 
     Returns the Axes.
     """
     seen = source if isinstance(source, Trace) else trace(source)
-    drawn = picture(seen, limit)
-    placed = layout(range(len(drawn.boxes)), [(link.source, link.target) for link in drawn.links])
-    ax = axes(ax, path, (max(4.0, COLUMN * placed.columns), max(1.6, ROW * placed.rows + 0.5)))
-    ax.set(
-        xlim=(-0.45, placed.columns - 0.55),
-        ylim=(placed.rows - 0.5, -0.5),
-        title=title or f"graph of {seen.output.label}",
-    )
+    drawn = drawing(picture(seen, limit))
+    ax = axes(ax, path, (drawn.width / PIXELS, drawn.height / PIXELS + 0.4))
+    ax.set(xlim=(0, drawn.width), ylim=(drawn.height, 0), title=title or f"graph of {seen.output.label}")
     ax.set_axis_off()
-    _links(ax, drawn, placed.routes)
-    for i, box in enumerate(drawn.boxes):
-        fill, border = COLORS[box.kind]
-        ax.text(
-            *placed.places[i], "\n".join((box.title, *box.lines)), ha="center", va="center", fontsize=8, zorder=3,
-            bbox={"boxstyle": "round,pad=0.5", "facecolor": fill, "edgecolor": border, "linewidth": 1.3},
-        )  # fmt: skip
+    for arrow in drawn.arrows:
+        _arrow(ax, arrow)
+    for place in drawn.places:
+        _place(ax, place)
     save(ax.figure, path)
     return ax
 
 
-def _links(ax: Any, drawn: Picture, routes: list[list[tuple[float, float]]]) -> None:
-    pairs = [(link.source, link.target) for link in drawn.links]
-    for i, (link, route) in enumerate(zip(drawn.links, routes, strict=True)):
-        beside = pairs[:i].count(pairs[i]) - (pairs.count(pairs[i]) - 1) / 2
-        for a, b in pairwise(route):
-            last = b == route[-1]
-            arrow = {
-                "arrowstyle": "-|>" if last else "-", "color": "#666666", "shrinkA": 0, "shrinkB": 34 if last else 0,
-                "connectionstyle": f"arc3,rad={0.25 * beside}",
-            }  # fmt: skip
-            ax.annotate("", xy=b, xytext=a, arrowprops=arrow, zorder=1)
-        (x0, y0), (x1, y1) = route[:2]
-        if link.text:
-            ax.text(
-                x0 + 0.52 * (x1 - x0), y0 + 0.45 * (y1 - y0) + 0.3 * beside, link.text, fontsize=7, color="#a23b00",
-                ha="center", va="center", zorder=2,
-                bbox={"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.9},
-            )  # fmt: skip
+def _arrow(ax: Any, arrow: Arrow) -> None:
+    from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path as Curve
+
+    points = [arrow.pieces[0][0], *(point for piece in arrow.pieces for point in piece[1:])]
+    codes = [Curve.MOVETO]
+    for piece in arrow.pieces:
+        codes += [Curve.LINETO] if len(piece) == 2 else [Curve.CURVE4] * 3
+    ax.add_patch(FancyArrowPatch(path=Curve(points, codes), arrowstyle="-|>", mutation_scale=9, color="#666666"))
+    if arrow.text:
+        ground = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
+        style = {"fontsize": FONT_SIZE * POINTS, "color": "#a23b00", "ha": "center", "va": "center"}
+        ax.text(*arrow.center, arrow.text, bbox=ground, **style)
+
+
+def _place(ax: Any, place: Place) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
+    fill, border = COLORS[place.box.kind]
+    style: dict[str, Any] = {
+        "boxstyle": "round,pad=0,rounding_size=6",
+        "facecolor": fill,
+        "edgecolor": border,
+        "zorder": 3,
+    }
+    ax.add_patch(FancyBboxPatch((place.x, place.y), place.width, place.height, **style))
+    for i, line in enumerate((place.box.title, *place.box.lines)):
+        y = place.y + PAD + LINE * (i + 0.5)
+        weight = "normal" if i else "bold"
+        ax.text(
+            place.x + place.width / 2,
+            y,
+            line,
+            ha="center",
+            va="center",
+            fontsize=FONT_SIZE * POINTS,
+            weight=weight,
+            zorder=4,
+        )

@@ -71,8 +71,8 @@ def decision_regions(
         model: rows (n, 2) -> (n,), (n, 1) or (n, k).
         x: data (n, 2).
         t: one target a row: two values of any kind for one output, class numbers for k; None: the data are not colored.
-        arrows: a loss: from up to 150 rows arrows of dL/dx are drawn, the direction in which the loss grows, all to one
-            scale.
+        arrows: a loss: from up to 150 rows arrows of dL/dx are drawn, the direction in which the loss grows, to one
+            scale; the steepest tenth are drawn shorter than they are.
         level: the score that divides the classes.
         margins: further contours; None: -1 and +1 where the targets are those.
         resolution: points of the grid along each feature.
@@ -93,7 +93,12 @@ def decision_regions(
     ax.set(xlabel=names[0], ylabel=names[1], title=title)
     ax.set(xlim=(grid.low[0], grid.high[0]), ylim=(grid.low[1], grid.high[1]))
     if handles:
-        ax.legend(handles=handles, loc="upper left", framealpha=0.9, fontsize="small")
+        ax.legend(
+            handles=handles,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.12),
+            ncols=len(handles) if len(handles) <= 4 else 3,
+        )
     save(ax.figure, path)
     return ax
 
@@ -140,12 +145,18 @@ def _score(ax: Any, grid: Grid, score: np.ndarray, t: np.ndarray | None, level: 
     ax.figure.colorbar(image, ax=ax, label="score", extend="both")
     signs = t is not None and np.isin(t, (-1, 1)).all()
     wanted = tuple(margins) if margins is not None else (-1.0, 1.0) if signs and level == 0 else ()
+    lines = [((level,), "solid", 2.0, f"score = {level:g}"), (wanted, "dashed", 1.2, f"score = {_list(wanted)}")]
     handles = []
-    for value, style, width in [(level, "solid", 2.0), *((m, "dashed", 1.2) for m in wanted)]:
-        if np.nanmin(score) <= value <= np.nanmax(score):
-            ax.contour(*grid.axes, score, levels=[value], colors="black", linestyles=style, linewidths=width)
-            handles.append(_line(f"score = {value:g}", color="black", linestyle=style, linewidth=width))
+    for values, style, width, label in lines:
+        inside = [value for value in sorted(values) if np.nanmin(score) <= value <= np.nanmax(score)]
+        if inside:
+            ax.contour(*grid.axes, score, levels=inside, colors="black", linestyles=style, linewidths=width, zorder=4)
+            handles.append(_line(label, color="black", linestyle=style, linewidth=width))
     return handles
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def _classes(ax: Any, grid: Grid, found: np.ndarray) -> list[Any]:
@@ -165,7 +176,7 @@ def _classes(ax: Any, grid: Grid, found: np.ndarray) -> list[Any]:
 
 
 def _points(ax: Any, x: np.ndarray, t: np.ndarray | None, outputs: int, names: Sequence[str] | None) -> list[Any]:
-    style = {"s": 14 if len(x) <= 500 else 8, "edgecolors": "white", "linewidths": 0.4, "zorder": 3}
+    style = {"s": 26 if len(x) <= 500 else 12, "edgecolors": "white", "linewidths": 0.3, "zorder": 3}
     if t is None:
         return [ax.scatter(*x.T, color="#444444", label="data", **style)]
     kinds = np.arange(outputs) if outputs > 1 else np.unique(t)
@@ -185,9 +196,15 @@ def _arrows(ax: Any, model: Callable[..., Any], loss: Callable[..., Any], x: np.
     y = model(rows)
     targets = None if t is None else t[chosen].reshape(-1, 1) if y.ndim == 2 and y.shape[1] == 1 else t[chosen]
     slopes = gradient(loss(y, targets).sum(), [rows])[0].numpy()
-    moving = np.abs(slopes).max(axis=1) > 0
+    length = np.linalg.norm(slopes, axis=1)
+    moving = length > 0
     if moving.any():
-        ax.quiver(*x[chosen][moving].T, *slopes[moving].T, color="#222222", width=0.004, zorder=4)
+        # a few steep rows would else shrink all other arrows to dots
+        longest = np.quantile(length[moving], 0.9)
+        shown = slopes[moving] * np.minimum(1, longest / length[moving])[:, None]
+        scale = longest / (0.09 * float(np.ptp(x, axis=0).max() or 1.0))
+        style = {"angles": "xy", "scale_units": "xy", "scale": scale, "width": 0.004, "zorder": 4}
+        ax.quiver(*x[chosen][moving].T, *shown.T, color="#222222", **style)
     return _line("dL/dx", color="#222222", marker=r"$\rightarrow$", markersize=12, linestyle="none")
 
 

@@ -154,7 +154,8 @@ def _sliced(shape: Shape, *, starts: Axes, stops: Axes, steps: Axes) -> Shape:
 
 
 def _evaluate_slice(x: np.ndarray, *, starts: Axes, stops: Axes, steps: Axes) -> Any:
-    return x[tuple(slice(*bounds) for bounds in zip(starts, stops, steps, strict=True))]
+    # the ellipsis makes it a view of an array without axes too
+    return x[..., *(slice(*bounds) for bounds in zip(starts, stops, steps, strict=True))]
 
 
 def _slice_transpose(g: Any, x: Any, *, starts: Axes, stops: Axes, steps: Axes) -> Any:

@@ -54,7 +54,7 @@ def _evaluate(a: np.ndarray, b: np.ndarray, *, spec: str) -> Any:
     k = int(np.prod(b.shape[shared : shared + inner]))
     last = b.shape[shared + inner :]
     product = np.matmul(a.reshape(*batch, int(np.prod(outer)), k), b.reshape(*batch, k, int(np.prod(last))))
-    return product.reshape(*batch, *outer, *last).transpose(order_out)
+    return product.reshape((*batch, *outer, *last)).transpose(order_out)
 
 
 def _for_a(g: Any, a: Any, b: Any, *, spec: str) -> Any:

@@ -66,7 +66,8 @@ erf = smooth("erf", _erf, lambda y, x: (2 / math.sqrt(math.pi)) * exp(-x * x))
 
 # With kinks
 absolute = smooth("abs", np.abs, lambda y, x: sign(x))  # 0 at 0
-relu = smooth("relu", lambda x: np.maximum(x, x.dtype.type(0)), lambda y, x: _mask(greater(x, zeros_like(x)), x))  # 0 at 0
+# 0 at 0
+relu = smooth("relu", lambda x: np.maximum(x, x.dtype.type(0)), lambda y, x: _mask(greater(x, zeros_like(x)), x))
 maximum = smooth("maximum", np.maximum, lambda y, a, b: _share(a, b), lambda y, a, b: _share(b, a))  # ties: half each
 minimum = smooth("minimum", np.minimum, lambda y, a, b: _share(b, a), lambda y, a, b: _share(a, b))  # ties: half each
 # at a bound the gradient belongs to x

@@ -44,7 +44,7 @@ def _positions(shape: Shape, indices: np.ndarray, axis: int, batch: int) -> tupl
     for i, n in enumerate(shape):
         if i == axis:
             place = indices.reshape(
-                *indices.shape[:batch], *(1,) * pre, *indices.shape[batch:], *(1,) * (len(free) - pre)
+                (*indices.shape[:batch], *(1,) * pre, *indices.shape[batch:], *(1,) * (len(free) - pre))
             )
         else:
             at = i if i < axis else i - 1 + indices.ndim - batch
