@@ -204,10 +204,12 @@ def _run(
     warn_unreachable(model, loss, train.t)
     every = _record_every(record_every, stop - start, len(train), sampler.batch_size)
     history = History(record_every=every, rows=len(train), updates=0 if traced.arrays.moving else None)
+    alone = not (callbacks or early_stopping or traced.arrays.moving)
+    recorder = evaluator.graph(sets) if engine != "reference" and every and alone else None
     run = Run(
         called=called,
         traced=traced,
-        runner=ENGINES[engine](traced.step, data, sampler.seed),
+        runner=ENGINES[engine](traced.step, data, sampler.seed, recorder),
         data=data,
         sampler=sampler,
         step=start,

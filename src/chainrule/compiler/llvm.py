@@ -19,7 +19,7 @@ _names = itertools.count()
 class Code:
     """A function in machine code. It lives as long as this object."""
 
-    call: Any  # (table, steps) -> flags
+    call: Any  # (table, periods, steps) -> flags
     ir: str
     _tracker: Any
 
@@ -52,7 +52,7 @@ def compiled(ir: str, entry: str) -> Code:
     image = machine.emit_object(module)
     builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process().export_symbol(entry)
     tracker = builder.link(_jit(), name)
-    kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
     return Code(kind(tracker[entry]), ir, tracker)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chainrule.compiler import memory
@@ -30,60 +30,88 @@ class Loop:
     streamed_out: frozenset[int] = frozenset()
 
 
-def assemble(found: Schedule, loop: Loop | None = None) -> tuple[str, int]:
-    """The IR of `i64 run(ptr table, i64 steps)`, and the bytes of arena it needs.
+def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None = None) -> tuple[str, list[int]]:
+    """The IR of `i64 run(ptr table, i64 periods, i64 steps)`, and the bytes of arena that each schedule needs.
 
-    `table` holds one pointer for every input, held leaf and output, in the order of `found.buffers`, then the arena's.
-    The result is 0, or 1 when an index was out of range.
+    For every period: `record` once (it streams its outputs), then `step` `steps` times. Without a `loop`, `step` once.
+    `table` holds one pointer for every input, held leaf and output of `step`, in the order of its buffers, then its
+    arena's; then the same of `record`. The result is 0, or 1 when an index was out of range.
     """
-    loop = loop or Loop()
-    aliased = _in_place(found, loop)
-    arena = memory.plan(found)
     text = Text()
     text.do("%flags = alloca i64")
     text.do("store i64 0, ptr %flags")
-    pointers = _pointers(text, found, aliased)
-    copies = [
-        (pointers[_numbered(found, "input", i)], pointers[out], out.size * out.dtype.itemsize)
-        for o, i in loop.carried.items()
-        if (out := _numbered(found, "output", o)) not in aliased
-    ]
+    body = _Part(text, step, loop or Loop(), 0)
+    parts = [body]
+    if record is not None:
+        every = frozenset(range(sum(b.kind == "output" for b in record.buffers)))
+        parts.append(_Part(text, record, Loop(streamed_out=every), body.entries))
+    if loop is None:
+        body.once("0")
+    else:
+        text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period))
+    text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
+    lines = "\n".join(text.lines)
+    declared = "\n".join(sorted(text.declared))
+    arguments = "ptr noalias %table, i64 %periods, i64 %steps"
+    return f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {{\nentry:\n{lines}\n}}\n", [part.arena for part in parts]
 
-    def step(index: Value) -> None:
-        here = pointers | _moved(text, found, loop, pointers, index)
-        for kernel in found.kernels:
+
+def _period(text: Text, parts: Sequence[_Part], period: Value) -> list[Value]:
+    """One turn of the outer loop: the record, then the steps."""
+    for part in parts[1:]:
+        part.once(period)
+    start = text.let(f"mul nsw i64 {period}, %steps")
+    stop = text.let(f"add nsw i64 {start}, %steps")
+
+    def turn(i: Value, _: list[Value]) -> list[Value]:
+        parts[0].once(i)
+        return []
+
+    text.loop(start, stop, 1, [], turn)
+    return []
+
+
+class _Part:
+    """The code of one schedule, with its pointers from `first` on in the table."""
+
+    def __init__(self, text: Text, found: Schedule, loop: Loop, first: int):
+        self.text, self.found, self.loop = text, found, loop
+        aliased = _in_place(found, loop)
+        self.arena = memory.plan(found)
+        outside = [b for b in found.buffers if b.kind != "arena"]
+        self.entries = len(outside) + 1
+        self.pointers = _pointers(text, found, outside, aliased, first)
+        self.copies = [
+            (self.pointers[_numbered(found, "input", i)], self.pointers[out], out.size * out.dtype.itemsize)
+            for o, i in loop.carried.items()
+            if (out := _numbered(found, "output", o)) not in aliased
+        ]
+
+    def once(self, index: Value) -> None:
+        """All kernels, for the turn `index`."""
+        text = self.text
+        here = self.pointers | _moved(text, self.found, self.loop, self.pointers, index)
+        for kernel in self.found.kernels:
             write_kernel(text, kernel, here)
-        for target, source, nbytes in copies:
+        for target, source, nbytes in self.copies:
             text.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
             text.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {nbytes}, i1 false)")
-
-    if loop == Loop():
-        step("0")
-    else:
-
-        def turn(i: Value, _: list[Value]) -> list[Value]:
-            step(i)
-            return []
-
-        text.loop(0, "%steps", 1, [], turn)
-    text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
-    body = "\n".join(text.lines)
-    declared = "\n".join(sorted(text.declared))
-    return f"{declared}\n\ndefine i64 @{ENTRY}(ptr noalias %table, i64 %steps) {{\nentry:\n{body}\n}}\n", arena
 
 
 def _numbered(found: Schedule, kind: str, place: int) -> Buffer:
     return next(b for b in found.buffers if b.kind == kind and b.place == place)
 
 
-def _pointers(text: Text, found: Schedule, aliased: Mapping[Buffer, Buffer]) -> dict[Buffer, Value]:
+def _pointers(
+    text: Text, found: Schedule, outside: Sequence[Buffer], aliased: Mapping[Buffer, Buffer], first: int
+) -> dict[Buffer, Value]:
     """The address of every buffer."""
-    pointers: dict[Buffer, Value] = {}
-    outside = [b for b in found.buffers if b.kind != "arena"]
-    for i, buffer in enumerate(outside):
-        slot = text.let(f"getelementptr ptr, ptr %table, i64 {i}")
-        pointers[buffer] = text.let(f"load ptr, ptr {slot}")
-    arena = text.let(f"load ptr, ptr {text.let(f'getelementptr ptr, ptr %table, i64 {len(outside)}')}")
+
+    def entry(i: int) -> Value:
+        return text.let(f"load ptr, ptr {text.let(f'getelementptr ptr, ptr %table, i64 {first + i}')}")
+
+    pointers = {buffer: entry(i) for i, buffer in enumerate(outside)}
+    arena = entry(len(outside))
     for buffer in found.buffers:
         if buffer.kind == "arena":
             pointers[buffer] = text.let(f"getelementptr inbounds i8, ptr {arena}, i64 {buffer.place}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,19 @@ from chainrule.compiler.schedule import Rows, schedule
 from chainrule.errors import ChainruleError, OptionError, ShapeError, explain
 from chainrule.graph import Node
 
-__all__ = ["CompileError", "CompiledProgram"]
+__all__ = ["CompileError", "CompiledLoop", "CompiledProgram", "Part"]
 
 
 class CompileError(ChainruleError, NotImplementedError):
     """A graph that cannot be compiled; names the node."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A graph to be compiled: its leaves that get an array, and what is computed."""
+
+    inputs: Sequence[Node]
+    outputs: Sequence[Node]
 
 
 class CompiledProgram:
@@ -26,40 +35,71 @@ class CompiledProgram:
     Args:
         inputs: the leaves that get an array at every call. Other leaves keep the value they hold at that call.
         outputs: the nodes to compute.
-        loop: how the graph is repeated as a step (then `run` is used rather than a call).
-        rows: which leaves and outputs stand for rows of larger arrays.
 
     Raises CompileError for an operation without machine code.
     """
 
-    def __init__(
-        self, inputs: Sequence[Node], outputs: Sequence[Node], loop: Loop | None = None, rows: Rows | None = None
-    ):
-        from_llvm = _llvm()
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]):
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
-        found = schedule(inputs, outputs, rows)
-        try:
-            ir, self.arena_bytes = assemble(found, loop)
-        except NotImplementedError as error:
-            raise CompileError(explain("compile", ", ".join(y.describe() for y in outputs), str(error))) from None
-        self.schedule = found
-        self.code = from_llvm.compiled(ir, ENTRY)
+        self.code = _Machine(Part(inputs, outputs))
 
     def __call__(self, *arrays: Any) -> list[np.ndarray]:
         """The outputs for these inputs."""
         outputs = [np.empty(y.shape, y.dtype) for y in self.outputs]
-        self.run([_fit(array, x) for array, x in zip(arrays, self.inputs, strict=True)], outputs)
+        self.code.run([([_fit(array, x) for array, x in zip(arrays, self.inputs, strict=True)], outputs)])
         return outputs
 
-    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], steps: int = 1) -> None:
-        """Runs into `outputs`; all arrays must be contiguous and of the right dtype."""
-        held = [np.ascontiguousarray(node.value) for node in self.schedule.held]
-        arena = np.empty(self.arena_bytes + 64, np.uint8)
-        places = {"input": inputs, "held": held, "output": outputs}
-        outside = [places[b.kind][b.place].ctypes.data for b in self.schedule.buffers if b.kind != "arena"]
-        start = -(-arena.ctypes.data // 64) * 64
-        table = (ctypes.c_void_p * (len(outside) + 1))(*outside, start)
-        if self.code.call(ctypes.addressof(table), steps):
+
+class CompiledLoop:
+    """A step that is repeated in machine code, with records in between.
+
+    Args:
+        step: its inputs and outputs; those that `loop` carries or streams are arrays that `run` changes.
+        loop: what becomes of a step's outputs in the next one.
+        rows: which leaves and outputs of the step stand for rows of larger arrays.
+        record: what is computed before the first step of every period; its outputs are streamed.
+    """
+
+    def __init__(self, step: Part, loop: Loop, rows: Rows | None = None, record: Part | None = None):
+        self.code = _Machine(step, loop, rows, record)
+
+    def run(
+        self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], steps: int, periods: int = 1,
+        record: tuple[Sequence[np.ndarray], Sequence[np.ndarray]] | None = None,
+    ) -> None:  # fmt: skip
+        """`periods` times: a record, and `steps` steps. All arrays must be contiguous and of the right dtype."""
+        arrays = [(inputs, outputs), *([record] if record is not None else [])]
+        self.code.run(arrays, periods, steps)
+
+
+class _Machine:
+    """The machine code of one or two graphs, called with arrays."""
+
+    def __init__(self, step: Part, loop: Loop | None = None, rows: Rows | None = None, record: Part | None = None):
+        self.schedules = [schedule(step.inputs, step.outputs, rows)]
+        if record is not None:
+            self.schedules.append(schedule(record.inputs, record.outputs))
+        try:
+            ir, self.arenas = assemble(self.schedules[0], loop, *self.schedules[1:])
+        except NotImplementedError as error:
+            outputs = ", ".join(y.describe() for y in step.outputs)
+            raise CompileError(explain("compile", outputs, str(error))) from None
+        self.code = _llvm().compiled(ir, ENTRY)
+
+    def run(
+        self, arrays: Sequence[tuple[Sequence[np.ndarray], Sequence[np.ndarray]]], periods: int = 1, steps: int = 1
+    ) -> None:
+        table: list[int] = []
+        alive: list[Any] = []
+        for found, size, (inputs, outputs) in zip(self.schedules, self.arenas, arrays, strict=True):
+            held = [np.ascontiguousarray(node.value) for node in found.held]
+            arena = np.empty(size + 64, np.uint8)
+            alive += [held, arena]
+            places = {"input": inputs, "held": held, "output": outputs}
+            table += [places[b.kind][b.place].ctypes.data for b in found.buffers if b.kind != "arena"]
+            table.append(-(-arena.ctypes.data // 64) * 64)
+        pointers = (ctypes.c_void_p * len(table))(*table)
+        if self.code.call(ctypes.addressof(pointers), periods, steps):
             raise ShapeError(explain("a compiled function", "an index is out of range", "nothing was read there"))
 
 

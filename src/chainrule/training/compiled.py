@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.compiler.program import Loop
-from chainrule.compiler.runtime import CompiledProgram
+from chainrule.compiler.runtime import CompiledLoop, Part
 from chainrule.compiler.schedule import Rows
 from chainrule.tensor import Input, Tensor
-from chainrule.training.step import Array, Arrays, Ran, Step
+from chainrule.training.step import Array, Arrays, Ran, Recorder, Step
 
 __all__ = ["CompiledRunner"]
 
@@ -23,13 +23,21 @@ class CompiledRunner:
     by row number; of others the rows of a chunk are gathered first.
     """
 
-    def __init__(self, step: Step, data: Sequence[Array], seed: int):
+    def __init__(self, step: Step, data: Sequence[Array], seed: int, recorder: Recorder | None = None):
         self._step, self._data, self._seed = step, data, np.array(seed, np.int64)
-        self._programs: dict[bool, tuple[CompiledProgram, list[bool]]] = {}
+        self._recorder = recorder
+        self._programs: dict[tuple[bool, bool], tuple[CompiledLoop, list[bool]]] = {}
 
-    def run(self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int) -> Ran:
+    @property
+    def records(self) -> bool:
+        """Whether `run` can take records in between."""
+        return self._recorder is not None
+
+    def run(
+        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int, periods: int | None = None
+    ) -> Ran:
         """Make `count` steps from number `first` on."""
-        program, direct = self._program(arrays, drawn=indices is not None)
+        program, direct = self._program(arrays, drawn=indices is not None, recorded=periods is not None)
         whole = [np.array(array) for array in arrays.whole]
         rows = [
             array if there else np.ascontiguousarray(array if indices is None else array[indices], leaf.dtype)
@@ -42,16 +50,33 @@ class CompiledRunner:
         inputs = [*whole, *arrays.moving, *rows, numbers, self._seed, *drawn]
         counted = [moved] if self._step.moved is not None else []
         after = [np.empty_like(array) for array in ([] if drawn else arrays.moving)]
-        program.run(inputs, [*map(np.empty_like, whole), losses, *counted, *after], count)
+        outputs = [*map(np.empty_like, whole), losses, *counted, *after]
+        if periods is None:
+            records = None
+            program.run(inputs, outputs, count)
+        else:
+            records = self._recorded(program, whole, inputs, outputs, count, periods)
         arrays.whole = whole
-        return Ran(losses.astype(np.float64, copy=False), int(moved.sum()))
+        return Ran(losses.astype(np.float64, copy=False), int(moved.sum()), records)
 
-    def _program(self, arrays: Arrays, drawn: bool) -> tuple[CompiledProgram, list[bool]]:
-        if drawn not in self._programs:
-            self._programs[drawn] = self._compiled(arrays, drawn)
-        return self._programs[drawn]
+    def _recorded(
+        self, program: CompiledLoop, whole: list[Array], inputs: list[Array], outputs: list[Array], count: int,
+        periods: int,
+    ) -> Array:  # fmt: skip
+        recorder = self._recorder
+        assert recorder is not None
+        found = [np.empty(periods) for _ in recorder.losses]
+        values = [*whole[: len(recorder.leaves)], *recorder.arrays]
+        program.run(inputs, outputs, count // periods, periods, (values, found))
+        return np.stack(found, axis=1)
 
-    def _compiled(self, arrays: Arrays, drawn: bool) -> tuple[CompiledProgram, list[bool]]:
+    def _program(self, arrays: Arrays, drawn: bool, recorded: bool) -> tuple[CompiledLoop, list[bool]]:
+        key = drawn, recorded
+        if key not in self._programs:
+            self._programs[key] = self._compiled(arrays, drawn, self._recorder if recorded else None)
+        return self._programs[key]
+
+    def _compiled(self, arrays: Arrays, drawn: bool, recorder: Recorder | None) -> tuple[CompiledLoop, list[bool]]:
         step = self._step
         batch = step.rows[0].shape[0]
         numbers = Input((batch,), np.int64, name="rows")
@@ -76,7 +101,8 @@ class CompiledRunner:
             written = {}
             outputs, carried = [*outputs, *after], carried | {len(outputs) + i: n + i for i in range(m)}
         loop = Loop(carried, frozenset(streamed), frozenset(range(n, n + 1 + (step.moved is not None))))
-        return CompiledProgram(inputs, [*written, *outputs], loop, Rows(read, written)), direct
+        record = Part((*recorder.leaves, *recorder.inputs), recorder.losses) if recorder is not None else None
+        return CompiledLoop(Part(inputs, [*written, *outputs]), loop, Rows(read, written), record), direct
 
 
 def _ready(array: Array, leaf: Tensor) -> bool:

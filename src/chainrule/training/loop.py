@@ -75,13 +75,14 @@ class Run:
         every = self.history.record_every
         while self.step < self.stop:
             recorded = every > 0 and self.step % every == 0
-            if recorded and self._record():
+            periods = self._periods(every) if recorded and self.runner.records else 0
+            if recorded and not periods and self._record():
                 return "early"
             if interrupted():
                 return "interrupted"
             if (recorded or self._due()) and self._report(bar):
                 return "callback"
-            self._advance(self._count(every))
+            self._advance(periods * every or self._count(every), periods or None)
         return "callback" if self._report(bar) else "finished"
 
     def _count(self, every: int) -> int:
@@ -91,13 +92,20 @@ class Run:
         count = min(self._chunk, self.stop - self.step, max(1, CHUNK_BYTES // (row * batch)))
         return min(count, every - self.step % every) if every else count
 
-    def _advance(self, count: int) -> None:
+    def _periods(self, every: int) -> int:
+        """How many whole periods, each a record and the steps up to the next, to make in one go."""
+        return min(max(1, self._count(0) // every), (self.stop - self.step) // every)
+
+    def _advance(self, count: int, periods: int | None = None) -> None:
         arrays, began = self.traced.arrays, time.perf_counter()
         indices = None if self.sampler.kind == "all" else self.sampler.draw(self.step, self.step + count)
         before = self._before(indices)
-        ran = self.runner.run(arrays, indices, self.step, count)
+        ran = self.runner.run(arrays, indices, self.step, count, periods)
         if self.check_finite and not (all_finite([ran.losses]) and all_finite(self._touched(indices))):
             self._replay(before, indices, count)
+        for i, values in enumerate([] if ran.records is None else ran.records):
+            names = (rows.name for rows in self.sets)
+            self.history.add(self.step + i * (count // len(ran.records)), dict(zip(names, map(float, values), strict=True)), {})
         self.step += count
         self.history.steps_done += count
         self._losses.append(float(ran.losses.mean()))

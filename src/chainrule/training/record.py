@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from chainrule.evaluate import Program
 from chainrule.graph import dependents, walk
 from chainrule.tensor import Tensor, as_tensor
+from chainrule.training.step import Recorder
 from chainrule.training.trace import as_argument, per_row_loss, placeholders
 
 __all__ = ["Evaluator", "Rows"]
@@ -81,6 +82,26 @@ class Evaluator:
         self._piece_size(rows)
         shape = self._outputs[_key(rows)]
         return None if shape is None else (len(rows), *shape[1:])
+
+    def graph(self, sets: Sequence[Rows]) -> Recorder | None:
+        """The mean losses over `sets` as one graph, if it is small enough to be evaluated in one go."""
+        if self.metrics or any(self._piece_size(rows) < len(rows) for rows in sets):
+            return None
+        inputs: list[Tensor] = []
+        arrays: list[Array] = []
+        means = []
+        for rows in sets:
+            n = len(rows)
+            x, t = rows.piece(rows.x, 0, n), rows.piece(rows.t, 0, n)
+            leaves, losses, _ = self._trace(x, t, n)
+            native = [np.ascontiguousarray(a, leaf.dtype) for a, leaf in zip([*x, *t], leaves, strict=True)]
+            wide = losses.astype(np.float64)
+            if rows.weights is not None and losses.shape:
+                w = rows.piece([rows.weights], 0, n)[0].astype(np.float64)
+                wide = (wide * w).sum() / float(w.sum())
+            means.append(wide.mean())
+            inputs, arrays = [*inputs, *leaves], [*arrays, *native]
+        return Recorder(tuple(self.leaves), tuple(inputs), tuple(arrays), tuple(means))
 
     def _run(self, values: Sequence[Array], x: list[Array], t: list[Array], count: int) -> tuple[Array, Any]:
         program, outputs = self._program(x, t, count)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from chainrule.tensor import Tensor
 
-__all__ = ["Arrays", "Carry", "Engine", "Ran", "Runner", "Step"]
+__all__ = ["Arrays", "Carry", "Engine", "Ran", "Recorder", "Runner", "Step"]
 
 Array = NDArray[Any]
 
@@ -77,17 +77,35 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a chunk of steps gave besides the carried values: each step's loss, and how many rows moved in all."""
+    """What a chunk of steps gave besides the carried values: each step's loss, how many rows moved in all, and the
+    records taken in between, (periods, sets)."""
 
     losses: Array
     moved: int = 0
+    records: Array | None = None
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """The records as a graph: `leaves` get the first carried values (the parameters), `inputs` the arrays."""
+
+    leaves: tuple[Tensor, ...]
+    inputs: tuple[Tensor, ...]
+    arrays: tuple[Array, ...]
+    losses: tuple[Tensor, ...]
 
 
 class Runner(Protocol):
     """A step made ready to run on `data` (one array for each of `Step.rows`)."""
 
-    def run(self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int) -> Ran:
+    records: bool  # whether `run` can take records in between
+
+    def run(
+        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int, periods: int | None = None
+    ) -> Ran:
         """Make the steps `first` to `first + count - 1`; `arrays` then hold the carried values after them.
+
+        With `periods`, which divides `count`, a record is taken before the first step of each.
 
         `indices` are the rows of each step, (count, batch), or None: all of them, in order. Interrupted by an exception
         it leaves `arrays.whole` as it was, or after a whole step.
@@ -98,6 +116,6 @@ class Runner(Protocol):
 class Engine(Protocol):
     """Makes a step ready to run."""
 
-    def __call__(self, step: Step, data: Sequence[Array], seed: int) -> Runner:
+    def __call__(self, step: Step, data: Sequence[Array], seed: int, recorder: Recorder | None = None) -> Runner:
         """The runner of `step` over the rows of `data`."""
         ...
