@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from chainrule.compiler import memory
 from chainrule.compiler.loops import write_kernel
@@ -20,12 +20,12 @@ class Loop:
     """How a step is repeated.
 
     Attributes:
-        carried: output -> the input that it becomes in the next step.
+        carried: pairs of an output and the input that it becomes in the next step.
         streamed_in: inputs of which step k reads the k-th piece of a longer array.
         streamed_out: outputs of which step k writes the k-th piece.
     """
 
-    carried: Mapping[int, int] = field(default_factory=dict)
+    carried: tuple[tuple[int, int], ...] = ()
     streamed_in: frozenset[int] = frozenset()
     streamed_out: frozenset[int] = frozenset()
 
@@ -83,7 +83,7 @@ class _Part:
         self.pointers = _pointers(text, found, outside, aliased, first)
         self.copies = [
             (self.pointers[_numbered(found, "input", i)], self.pointers[out], out.size * out.dtype.itemsize)
-            for o, i in loop.carried.items()
+            for o, i in loop.carried
             if (out := _numbered(found, "output", o)) not in aliased
         ]
 
@@ -137,7 +137,7 @@ def _in_place(found: Schedule, loop: Loop) -> dict[Buffer, Buffer]:
     That is so when the kernel that writes it reads the input only where it writes, and no later kernel reads it.
     """
     aliased: dict[Buffer, Buffer] = {}
-    for o, i in loop.carried.items():
+    for o, i in loop.carried:
         out, source = _numbered(found, "output", o), _numbered(found, "input", i)
         writers = [k for k, kernel in enumerate(found.kernels) if kernel.target is out]
         if len(writers) != 1 or found.kernels[writers[0]].zeroes:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler.program import ENTRY, Loop, assemble
-from chainrule.compiler.schedule import Rows, schedule
+from chainrule.compiler.schedule import Rows, Schedule, schedule
+from chainrule.compiler.signature import signature
 from chainrule.errors import ChainruleError, OptionError, ShapeError, explain
-from chainrule.graph import Node
+from chainrule.graph import Node, walk
 
 __all__ = ["CompileError", "CompiledLoop", "CompiledProgram", "Part"]
 
@@ -73,34 +74,72 @@ class CompiledLoop:
 
 
 class _Machine:
-    """The machine code of one or two graphs, called with arrays."""
+    """The machine code of one or two graphs, called with arrays. Graphs of the same structure share their code."""
 
     def __init__(self, step: Part, loop: Loop | None = None, rows: Rows | None = None, record: Part | None = None):
-        self.schedules = [schedule(step.inputs, step.outputs, rows)]
-        if record is not None:
-            self.schedules.append(schedule(record.inputs, record.outputs))
-        try:
-            ir, self.arenas = assemble(self.schedules[0], loop, *self.schedules[1:])
-        except NotImplementedError as error:
-            outputs = ", ".join(y.describe() for y in step.outputs)
-            raise CompileError(explain("compile", outputs, str(error))) from None
-        self.code = _llvm().compiled(ir, ENTRY)
+        parts = [step] if record is None else [step, record]
+        keys = signature(step.inputs, step.outputs, rows), *(signature(p.inputs, p.outputs) for p in parts[1:])
+        self.compiled = _CODE.get((keys, loop)) or _compile(step, loop, rows, record)
+        _CODE[keys, loop] = self.compiled
+        orders = [walk(part.outputs) for part in parts]
+        self.held = [[order[i] for i in held] for order, held in zip(orders, self.compiled.held, strict=True)]
 
     def run(
         self, arrays: Sequence[tuple[Sequence[np.ndarray], Sequence[np.ndarray]]], periods: int = 1, steps: int = 1
     ) -> None:
+        """Runs on (inputs, outputs) of every part."""
         table: list[int] = []
         alive: list[Any] = []
-        for found, size, (inputs, outputs) in zip(self.schedules, self.arenas, arrays, strict=True):
-            held = [np.ascontiguousarray(node.value) for node in found.held]
+        code = self.compiled
+        for places, leaves, size, (inputs, outputs) in zip(code.places, self.held, code.arenas, arrays, strict=True):
+            held = [np.ascontiguousarray(leaf.value) for leaf in leaves]
             arena = np.empty(size + 64, np.uint8)
             alive += [held, arena]
-            places = {"input": inputs, "held": held, "output": outputs}
-            table += [places[b.kind][b.place].ctypes.data for b in found.buffers if b.kind != "arena"]
+            given = {"input": inputs, "held": held, "output": outputs}
+            table += [given[kind][place].ctypes.data for kind, place in places]
             table.append(-(-arena.ctypes.data // 64) * 64)
         pointers = (ctypes.c_void_p * len(table))(*table)
-        if self.code.call(ctypes.addressof(pointers), periods, steps):
+        if code.call(ctypes.addressof(pointers), periods, steps):
             raise ShapeError(explain("a compiled function", "an index is out of range", "nothing was read there"))
+
+
+@dataclass(frozen=True, eq=False)
+class _Compiled:
+    """Machine code, and what goes where in its table.
+
+    Attributes:
+        places: for each part its table entries: the kind of array, and which of them.
+        held: for each part the places of its held leaves in the walk over its outputs.
+        arenas: for each part the bytes of its arena.
+    """
+
+    code: Any
+    schedules: Sequence[Schedule]
+    places: Sequence[Sequence[tuple[str, int]]]
+    held: Sequence[Sequence[int]]
+    arenas: Sequence[int]
+
+    @property
+    def call(self) -> Any:
+        """(table, periods, steps) -> flags."""
+        return self.code.call
+
+
+_CODE: dict[Any, _Compiled] = {}  # by everything that decides the code, so that an entry cannot go stale
+
+
+def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | None) -> _Compiled:
+    parts = [step] if record is None else [step, record]
+    found = [schedule(part.inputs, part.outputs, rows if part is step else None) for part in parts]
+    try:
+        ir, arenas = assemble(found[0], loop, *found[1:])
+    except NotImplementedError as error:
+        outputs = ", ".join(y.describe() for y in step.outputs)
+        raise CompileError(explain("compile", outputs, str(error))) from None
+    places = [[(b.kind, b.place) for b in part.buffers if b.kind != "arena"] for part in found]
+    numbers = [{node: i for i, node in enumerate(walk(part.outputs))} for part in parts]
+    held = [[number[node] for node in part.held] for number, part in zip(numbers, found, strict=True)]
+    return _Compiled(_llvm().compiled(ir, ENTRY), found, places, held, arenas)
 
 
 def _fit(array: Any, x: Node) -> np.ndarray:

@@ -18,7 +18,7 @@ from chainrule.formula import (
 from chainrule.graph import Node, walk
 from chainrule.primitives.contraction import parse
 
-__all__ = ["Buffer", "Kernel", "Rows", "Schedule", "schedule"]
+__all__ = ["Buffer", "Kernel", "Rows", "Schedule", "schedule", "uniform"]
 
 _LARGEST_INLINE = 400  # operations of one element's formula; also bounds the recursion
 _TRANSPARENT = frozenset(("alias", "stop_gradient", "custom"))
@@ -105,7 +105,7 @@ class _Scheduler:
         for node in self.order:
             if node in self.found.views or node in self.operands:
                 continue
-            if node.is_leaf and (number := _uniform(node)) is not None:
+            if node.is_leaf and (number := uniform(node)) is not None:
                 self.operands[node] = Operand(node.shape, node.dtype, lambda index, number=number: number)  # type: ignore[misc]
             elif node.is_leaf:
                 self._buffer(node, "held", len(self.found.held))
@@ -218,7 +218,7 @@ def _offset(index: Sequence[Position], strides: Sequence[int]) -> Affine:
     return offset
 
 
-def _uniform(node: Node) -> Expr | None:
+def uniform(node: Node) -> Expr | None:
     """The one number that all elements of a constant are, if there is one."""
     value = node.value
     if node.tracked or value is None or not value.size or not (value == value.flat[0]).all():

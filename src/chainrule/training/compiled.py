@@ -100,7 +100,7 @@ class CompiledRunner:
         else:
             written = {}
             outputs, carried = [*outputs, *after], carried | {len(outputs) + i: n + i for i in range(m)}
-        loop = Loop(carried, frozenset(streamed), frozenset(range(n, n + 1 + (step.moved is not None))))
+        loop = Loop(tuple(carried.items()), frozenset(streamed), frozenset(range(n, n + 1 + (step.moved is not None))))
         record = Part((*recorder.leaves, *recorder.inputs), recorder.losses) if recorder is not None else None
         return CompiledLoop(Part(inputs, [*written, *outputs]), loop, Rows(read, written), record), direct
 

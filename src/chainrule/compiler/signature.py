@@ -1,0 +1,39 @@
+"""What makes two graphs the same to the compiler: their structure, without the values that are handed over at the call."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from chainrule.compiler.schedule import Rows, uniform
+from chainrule.graph import Node, walk
+
+__all__ = ["signature"]
+
+
+def signature(inputs: Sequence[Node], outputs: Sequence[Node], rows: Rows | None = None) -> Hashable:
+    """A key that is equal for two graphs exactly when they have the same machine code."""
+    order = walk(outputs)
+    number = {node: i for i, node in enumerate(order)}
+    extra = [x for x in inputs if x not in number]
+    number |= {node: len(order) + i for i, node in enumerate(extra)}
+    nodes = tuple(_described(node, number) for node in (*order, *extra))
+    ends = tuple(number[x] for x in inputs), tuple(number[y] for y in outputs)
+    if rows is None:
+        return nodes, ends
+    links = [
+        tuple((number[a], number[b], number[c]) for a, (b, c) in pairs.items()) for pairs in (rows.read, rows.written)
+    ]
+    return nodes, ends, *links
+
+
+def _described(node: Node, number: dict[Node, int]) -> Hashable:
+    if node.primitive is None:
+        number_in_code = uniform(node)
+        return node.shape, node.dtype, None if number_in_code is None else repr(number_in_code.data)
+    attrs = tuple((name, _frozen(value)) for name, value in node.attrs.items())
+    return node.primitive.name, attrs, tuple(number[x] for x in node.inputs), node.shape, node.dtype
+
+
+def _frozen(value: Any) -> Hashable:
+    return (type(value), repr(value)) if isinstance(value, int | float) else value  # 0.0 is not -0.0, nor 1 1.0
