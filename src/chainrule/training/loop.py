@@ -95,7 +95,11 @@ class Run:
         arrays, began = self.traced.arrays, time.perf_counter()
         indices = None if self.sampler.kind == "all" else self.sampler.draw(self.step, self.step + count)
         before = self._before(indices)
-        ran = self.runner.run(arrays, indices, self.step, count)
+        try:
+            ran = self.runner.run(arrays, indices, self.step, count)
+        except BaseException:  # also an interrupt in the middle of the chunk: back to where `step` stands
+            before()
+            raise
         if self.check_finite and not (all_finite([ran.losses]) and all_finite(self._touched(indices))):
             self._replay(before, indices, count)
         self.step += count
