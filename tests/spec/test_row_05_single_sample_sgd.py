@@ -1,8 +1,8 @@
 """Row 5: single-sample SGD on the squared loss comes close to least squares, and a plain NumPy loop agrees.
 
-How close is partly luck: over 300 seeds of the draws the ratio of the errors is 1.005 in the median and above 1.03 in 6 to 9 %
-(with NumPy's generator as with ours), so about half of all choices of ten seeds would miss the bound once. With the seeds
-here, those of the data plus 1, all ten are below it.
+How close is partly luck: over 300 seeds of the draws the ratio of the errors is 1.005 in the median and above 1.03 in
+6 to 9 % (with NumPy's generator as with ours), so about half of all choices of ten seeds would miss the bound once.
+With the seeds here, those of the data plus 1, all ten are below it.
 """
 
 from __future__ import annotations
