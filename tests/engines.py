@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 import chainrule as cr
+from chainrule.compiler import CompiledProgram
 from chainrule.evaluate import Program
 from chainrule.graph import Node
 
-PROGRAMS: dict[str, Callable[..., Any]] = {"reference": Program}
+PROGRAMS: dict[str, Callable[..., Any]] = {"reference": Program, "compiled": CompiledProgram}
 
 
 def compiled(engine: str, inputs: Sequence[Node], outputs: Sequence[Node]) -> Callable[..., list[np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ CASES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "targets' columns": ({"t": np.hstack([T, T])}, ShapeError, "not broadcast"),
     "validation's columns": ({"validation": (X, np.hstack([T, T]))}, ShapeError, "not broadcast"),
     "hinge targets": ({"loss": losses.hinge, "t": (T + 1) / 2}, TargetError, r"-1 or \+1.*2 \* t - 1"),
+    "targets of a partial loss": ({"loss": functools.partial(losses.hinge), "t": 2 * T}, TargetError, "-1 or"),
     "validation's hinge targets": ({"loss": losses.hinge, "validation": (X, 0 * T)}, TargetError, "-1 or"),
     "class out of range": (
         {"loss": losses.softmax_cross_entropy, "model": nn.Linear(2, 3), "t": np.arange(20) % 4},

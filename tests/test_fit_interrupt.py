@@ -55,6 +55,27 @@ def test_a_signal_ends_the_run_after_a_whole_step() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_an_interrupt_in_the_middle_of_a_step_goes_back_to_a_whole_one() -> None:
+    """A handler of the user's own, or the second Ctrl-C, raises wherever Python stands."""
+
+    def at_once(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, at_once)
+    try:
+        for delay in (0.21, 0.25, 0.29):
+            model = nn.Linear(3, 1, seed=0)
+            timer = threading.Timer(delay, signal.raise_signal, [signal.SIGINT])
+            timer.start()
+            history = train(model, 10**8, record_every=0)
+            timer.join()
+            assert history.stopped == "interrupted"
+            assert history.steps_done > 0
+            same_as_straight(model, history)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 SCRIPT = """
 import sys
 import numpy as np

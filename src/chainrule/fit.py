@@ -18,6 +18,7 @@ from chainrule.tensor import Tensor
 from chainrule.training.compiled import CompiledRunner
 from chainrule.training.checks import (
     UnreachableTargetWarning,
+    check_targets,
     checked_rows,
     checked_sets,
     plan_steps,
@@ -199,8 +200,7 @@ def _run(
     evaluator = Evaluator(model, loss, leaves, metrics or {})
     for rows in sets:
         shape = evaluator.output_shape(rows)
-        if hasattr(loss, "check_targets"):
-            loss.check_targets(rows.t[0], shape)
+        check_targets(loss, rows.t[0], shape)
     warn_unreachable(model, loss, train.t)
     every = _record_every(record_every, stop - start, len(train), sampler.batch_size)
     history = History(record_every=every, rows=len(train), updates=0 if traced.arrays.moving else None)

@@ -20,7 +20,15 @@ from chainrule.random import seeded
 from chainrule.sampling import Sampler, given_indices
 from chainrule.training.record import Rows
 
-__all__ = ["UnreachableTargetWarning", "checked_rows", "checked_sets", "chosen_rows", "plan_steps", "warn_unreachable"]
+__all__ = [
+    "UnreachableTargetWarning",
+    "check_targets",
+    "checked_rows",
+    "checked_sets",
+    "chosen_rows",
+    "plan_steps",
+    "warn_unreachable",
+]
 
 Array = NDArray[Any]
 RANGED = (losses.squared, losses.absolute, losses.huber, losses.hinge)  # y is compared with t itself
@@ -160,9 +168,20 @@ def _resumed(resume: TrainingState, rows: int, batch_size: int | None, sampling:
     return resume.batch_size, sampling if kind == "given" else resume.sampling
 
 
+def check_targets(loss: Any, t: Array, shape: tuple[int, ...] | None) -> None:
+    """Refuse targets that the loss (also one with options filled in by `functools.partial`) is not defined for."""
+    check = getattr(_plain(loss), "check_targets", None)
+    if check is not None:
+        check(t, shape)
+
+
+def _plain(loss: Any) -> Any:
+    return loss.func if isinstance(loss, partial) else loss
+
+
 def warn_unreachable(model: Any, loss: Any, t: tuple[Array, ...]) -> None:
     """Warn of targets outside the range of the model's last layer, for losses that compare the output with t."""
-    plain = loss.func if isinstance(loss, partial) else loss
+    plain = _plain(loss)
     if plain not in RANGED or len(t) != 1:
         return
     low, high = output_range(model)

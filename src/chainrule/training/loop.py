@@ -100,12 +100,14 @@ class Run:
         arrays, began = self.traced.arrays, time.perf_counter()
         indices = None if self.sampler.kind == "all" else self.sampler.draw(self.step, self.step + count)
         before = self._before(indices)
-        ran = self.runner.run(arrays, indices, self.step, count, periods)
+        try:
+            ran = self.runner.run(arrays, indices, self.step, count, periods)
+        except BaseException:  # also an interrupt in the middle of the chunk: back to where `step` stands
+            before()
+            raise
         if self.check_finite and not (all_finite([ran.losses]) and all_finite(self._touched(indices))):
             self._replay(before, indices, count)
-        for i, values in enumerate([] if ran.records is None else ran.records):
-            names = (rows.name for rows in self.sets)
-            self.history.add(self.step + i * (count // len(ran.records)), dict(zip(names, map(float, values), strict=True)), {})
+        self._keep(ran.records)
         self.step += count
         self.history.steps_done += count
         self._losses.append(float(ran.losses.mean()))
@@ -113,6 +115,13 @@ class Run:
             self.history.updates += ran.moved
         seconds = max(time.perf_counter() - began, 1e-9)
         self._chunk = max(1, min(4 * self._chunk, int(REPORT * count / seconds)))
+
+    def _keep(self, records: Array | None) -> None:
+        """The records that a chunk took on its way."""
+        names = [rows.name for rows in self.sets]
+        for i, losses in enumerate(records if records is not None else []):
+            step = self.step + i * self.history.record_every
+            self.history.add(step, dict(zip(names, map(float, losses), strict=True)), {})
 
     def _touched(self, indices: NDArray[np.int64] | None) -> list[Array]:
         """The carried values that a chunk may have changed."""

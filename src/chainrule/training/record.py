@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,7 +76,7 @@ class Evaluator:
             total += _total(losses, count, w)
             for name, metric in self.metrics.items():
                 sums[name] += _total(np.asarray(as_tensor(metric(y, as_argument([*map(as_tensor, t)])))), count, None)
-        return total / weight, {name: value / n for name, value in sums.items()}
+        return total / weight if weight else math.nan, {name: value / n for name, value in sums.items()}
 
     def output_shape(self, rows: Rows) -> tuple[int, ...] | None:
         """The shape of the model's output for these rows, None if it has several; refuses what does not fit."""
