@@ -62,7 +62,7 @@ def check_values(engine: str, row: Row, draw: Any) -> None:
     for y, wanted in zip(found, expected, strict=True):
         assert y.shape == wanted.shape
         assert y.dtype == wanted.dtype
-        rtol = 2e-4 if any(a.dtype == np.float32 for a in arrays) else row.rtol
+        rtol = 2e-4 if wanted.dtype == np.float32 or any(a.dtype == np.float32 for a in arrays) else row.rtol
         finite = np.abs(wanted[np.isfinite(wanted)]) if wanted.dtype.kind == "f" else np.zeros(0)
         np.testing.assert_allclose(y, wanted, rtol=rtol, atol=rtol * max(1.0, finite.max(initial=0)))
 

@@ -20,7 +20,6 @@ def remez(f: Callable[[Any], Any], weight: Callable[[Any], Any], low: Any, high:
     xs = [middle - half * mp.cos(mp.pi * (i + mpf(1) / 2) / _GRID) for i in range(_GRID)]
     fs, ws = [f(x) for x in xs], [weight(x) for x in xs]
     count = degree + 2
-    chosen = [int((_GRID - 1) * (1 - mp.cos(mp.pi * i / (count - 1))) / 2) for i in range(count)]
     chosen = [(_GRID - 1) * i // (count - 1) for i in range(count)]
     for _ in range(30):
         rows = [[ws[i] * xs[i] ** j for j in range(degree + 1)] + [(-1) ** n] for n, i in enumerate(chosen)]
@@ -62,8 +61,8 @@ TABLES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Any, Any, tu
     "LOG_TAIL": (lambda z: (_log_series(z) - _THIRD * z) / z**2, lambda z: z**2, 0, _SMALL_LOG, (8,)),
     "SIN": (lambda z: (mp.sin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, lambda z: z, 0, _ANGLE, (2, 5)),
     "COS": (lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, lambda z: z**2, 0, _ANGLE, (2, 5)),
-    "ERF": (lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1, lambda z: mpf(1), 0, mpf("1.0001"), (5, 11)),
-    "LOG_ERFC": (lambda t: mp.log(mp.erfc(t + 2)), lambda t: mp.erfc(t + 2), mpf(-1), mpf(4), (8, 18)),
+    "ERF": (lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1, lambda z: mpf(1), 0, mpf("1.0001"), (6, 11)),
+    "LOG_ERFC": (lambda t: mp.log(mp.erfc(t + 2)), lambda t: mp.erfc(t + 2), mpf(-1), mpf(4), (6, 17)),
 }
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from chainrule.compiler.elementary import ELEMENTARY
 from chainrule.compiler.schedule import Buffer, Kernel
 from chainrule.compiler.scalars import FLAGS, REASSOCIATED, emit, lanes, literal, splat, type_of
 from chainrule.compiler.text import Text, Value
@@ -260,6 +261,8 @@ class _Writer:
         if expr.op == "power" and expr.args[1].op == "const" and (found := self._small_power(expr)) is not None:
             return found
         args = [self._value(arg) for arg in expr.args]
+        if expr.op in ELEMENTARY and expr.dtype.kind == "f":
+            return self._value(ELEMENTARY[expr.op](*expr.args))
         return emit(self.text, expr.op, args, [arg.dtype for arg in expr.args], expr.dtype, self.width)
 
     def _small_power(self, expr: Expr) -> Value | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.angles import DEFINITION, FAR, FAR_ANGLE, USED
 from chainrule.compiler.text import Text, Value
 from chainrule.dtypes import DType
 
@@ -22,14 +23,16 @@ REASSOCIATED = "reassoc contract nsz arcp"
 _NAMES = {"b": "i1", "f4": "float", "f8": "double"}
 _ARITHMETIC = {
     "add": ("fadd", "add", "or"), "subtract": ("fsub", "sub", "xor"), "multiply": ("fmul", "mul", "and"),
-    "divide": ("fdiv", None, None),
+    "divide": ("fdiv", None, None), "left_shift": (None, "shl", None), "bitwise_and": (None, "and", "and"),
 }  # fmt: skip
+_EXACT = {"exact_add": "fadd", "exact_subtract": "fsub", "exact_multiply": "fmul", "exact_divide": "fdiv"}
 _COMPARE = {
     "equal": ("oeq", "eq"), "not_equal": ("une", "ne"), "less": ("olt", "lt"), "less_equal": ("ole", "le"),
     "greater": ("ogt", "gt"), "greater_equal": ("oge", "ge"),
 }  # fmt: skip
-_INTRINSIC = {"sqrt": "sqrt", "sin": "sin", "cos": "cos", "exp": "exp", "log": "log", "floor": "floor", "absolute": "fabs"}
-_LIBM = ("expm1", "log1p", "tanh", "erf")
+_INTRINSIC = {
+    "sqrt": "sqrt", "floor": "floor", "round": "rint", "absolute": "fabs", "copysign": "copysign", "fma": "fma",
+}  # fmt: skip
 
 
 def type_of(dtype: DType, width: int = 1) -> str:
@@ -81,12 +84,11 @@ def emit(text: Text, op: str, args: list[Value], kinds: list[DType], dtype: DTyp
         return text.let(f"{instruction}{flags} {t} {args[0]}, {args[1]}")
     if op in _COMPARE:
         return _compare(text, op, args, kind, t)
+    if op in _EXACT:
+        return text.let(f"{_EXACT[op]} {t} {args[0]}, {args[1]}")
     if op in _INTRINSIC and kind.kind == "f":
         suffix = f"{'v' + str(width) if width > 1 else ''}f{8 * kind.itemsize}"
-        return text.call(f"llvm.{_INTRINSIC[op]}.{suffix}", t, (t, args[0]))
-    if op in _LIBM:
-        name, scalar = op + ("f" if kind.itemsize == 4 else ""), type_of(kind)
-        return lanes(text, args[0], kind, width, lambda x: text.call(name, scalar, (scalar, x)), dtype)
+        return text.call(f"llvm.{_INTRINSIC[op]}.{suffix}", t, *((t, x) for x in args))
     if op not in _SPECIAL:
         raise NotImplementedError(f"no machine code for '{op}' of {kind}")
     return _SPECIAL[op](text, args, kinds, dtype, width)
@@ -159,11 +161,17 @@ def _sign(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width
 
 
 def _power(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width: int) -> Value:
+    """An integer power by squaring, which wraps as the products do (powers below 0 are not defined)."""
     t = type_of(dtype, width)
-    if dtype.kind != "f":
-        raise NotImplementedError(f"no machine code for 'power' of {dtype}")
-    suffix = f"{'v' + str(width) if width > 1 else ''}f{8 * dtype.itemsize}"
-    return text.call(f"llvm.pow.{suffix}", t, (t, args[0]), (t, args[1]))
+    zero, one = _constant(0, dtype, width), _constant(1, dtype, width)
+
+    def turn(_: Value, carried: list[Value]) -> list[Value]:
+        found, base, exponent = carried
+        bit = text.let(f"icmp ne {t} {text.let(f'and {t} {exponent}, {one}')}, {zero}")
+        found = _select(text, bit, text.let(f"mul {t} {found}, {base}"), found, dtype, width)
+        return [found, text.let(f"mul {t} {base}, {base}"), text.let(f"lshr {t} {exponent}, {one}")]
+
+    return text.loop(0, 8 * dtype.itemsize, 1, [(t, one), (t, args[0]), (t, args[1])], turn)[0]
 
 
 def _cast(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width: int) -> Value:
@@ -205,7 +213,36 @@ def _isfinite(text: Text, args: list[Value], kinds: list[DType], dtype: DType, w
 
 
 def _shift(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width: int) -> Value:
-    return text.let(f"lshr {type_of(dtype, width)} {args[0]}, {args[1]}")
+    return text.let(f"{'ashr' if dtype.kind == 'i' else 'lshr'} {type_of(dtype, width)} {args[0]}, {args[1]}")
+
+
+def _bitcast(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width: int) -> Value:
+    return text.let(f"bitcast {type_of(kinds[0], width)} {args[0]} to {type_of(dtype, width)}")
+
+
+def _far_angle(part: int) -> Callable[..., Value]:
+    """An angle modulo pi / 2, or how many quarters were taken away, if a lane is large; else nothing is computed."""
+
+    def far(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width: int) -> Value:
+        size = emit(text, "absolute", args, kinds, kinds[0], width)
+        large = _compare(text, "greater", [size, _constant(FAR, kinds[0], width)], kinds[0], type_of(kinds[0], width))
+        some = large if width == 1 else text.call(f"llvm.vector.reduce.or.v{width}i1", "i1", (f"<{width} x i1>", large))
+        before, rare, after = text.block, text.name("rare"), text.name("after")
+        text.do(f"br i1 {some}, label %{rare}, label %{after}")
+        text.start(rare)
+        text.declared |= {DEFINITION, *USED}
+        safe = _select(text, large, args[0], _constant(FAR, kinds[0], width), kinds[0], width)
+
+        def one(x: Value) -> Value:
+            both = text.let(f"call {{ double, i64 }} @{FAR_ANGLE}(double {x})")
+            return text.let(f"extractvalue {{ double, i64 }} {both}, {part}")
+
+        found = lanes(text, safe, kinds[0], width, one, dtype)
+        text.do(f"br label %{after}")
+        text.start(after)
+        return text.let(f"phi {type_of(dtype, width)} [ {found}, %{rare} ], [ zeroinitializer, %{before} ]")
+
+    return far
 
 
 def _philox(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width: int) -> Value:
@@ -251,6 +288,7 @@ def _wide_product(text: Text, x: Value, factor: int, dtype: DType, width: int) -
 _SPECIAL: dict[str, Callable[..., Value]] = {
     "where": _where, "maximum": _extreme("greater"), "minimum": _extreme("less"), "negative": _negative,
     "absolute": _absolute, "sign": _sign, "power": _power, "cast": _cast, "logical_and": _logic("and"),
-    "logical_or": _logic("or"), "logical_not": _not, "isfinite": _isfinite, "right_shift": _shift, "philox": _philox,
+    "logical_or": _logic("or"), "logical_not": _not, "isfinite": _isfinite, "right_shift": _shift, "philox": _philox, "bits": _bitcast,
+    "from_bits": _bitcast, "far_angle": _far_angle(0), "far_quarter": _far_angle(1),
     "floor": lambda text, args, *_: args[0],
 }  # fmt: skip

@@ -26,7 +26,9 @@ def _mask(condition: Any, like: Any) -> Any:
     return cast(condition, dtype=like.dtype)
 
 
-def _sigmoid(x: np.ndarray) -> Any:
+def _sigmoid(x: Any) -> Any:
+    if isinstance(x, Expr):
+        return Expr("sigmoid", (x,), x.dtype)
     e = np.exp(-np.abs(x))  # never overflows
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(x.dtype, copy=False)
 
