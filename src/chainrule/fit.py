@@ -23,20 +23,18 @@ from chainrule.training.checks import (
     plan_steps,
     warn_unreachable,
 )
+from chainrule.training.engines import engine_called
 from chainrule.training.loop import Run
 from chainrule.training.progress import Progress
 from chainrule.training.record import Evaluator, Rows
-from chainrule.training.reference import ReferenceRunner
-from chainrule.training.step import Engine
 from chainrule.training.stopping import EarlyStopping, Watch
 from chainrule.training.trace import Traced, trace_data_step, trace_step
 
-__all__ = ["ENGINES", "EarlyStopping", "Progress", "UnreachableTargetWarning", "fit", "fit_data"]
+__all__ = ["EarlyStopping", "Progress", "UnreachableTargetWarning", "fit", "fit_data"]
 
 Model = Callable[..., Any]
 Loss = Callable[[Any, Any], Any]
 Callback = Callable[[Progress], Any]
-ENGINES: Mapping[str, Engine] = {"reference": ReferenceRunner}
 
 
 def fit(
@@ -192,8 +190,7 @@ def _run(
     callbacks: Sequence[Callback] | Callback, progress: bool | None, engine: str, check_finite: bool,
 ) -> History:  # fmt: skip
     """What `fit` and `fit_data` share once the step is traced: the rest of the checks, then the run."""
-    if engine not in ENGINES:
-        raise OptionError(explain(called, f"engine={engine!r}", f"it is one of {', '.join(map(repr, ENGINES))}"))
+    runner = engine_called(called, engine)
     sets = checked_sets(train, validation, record_on)
     leaves = list(traced.parameters.values())
     evaluator = Evaluator(model, loss, leaves, metrics or {})
@@ -206,7 +203,7 @@ def _run(
     run = Run(
         called=called,
         traced=traced,
-        runner=ENGINES[engine](traced.step, data, sampler.seed),
+        runner=runner(traced.step, data, sampler.seed),
         data=data,
         sampler=sampler,
         step=start,
