@@ -11,8 +11,10 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
+import os
 import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +87,9 @@ def execute(statement: ast.stmt, name: str, space: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
-    problems = [problem for path in sys.argv[1:] for problem in run(path)]
+    os.environ.setdefault("MPLBACKEND", "Agg")  # no window opens
+    documents = [os.path.abspath(path) for path in sys.argv[1:]]
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # what the blocks save is not kept
+        problems = [problem for path in documents for problem in run(path)]
     print("\n\n".join(problems), file=sys.stderr)
     sys.exit(bool(problems))

@@ -15,7 +15,6 @@ from chainrule.history import History, TrainingState
 from chainrule.optim import Optimizer
 from chainrule.sampling import Sampler
 from chainrule.tensor import Tensor
-from chainrule.training.compiled import CompiledRunner
 from chainrule.training.checks import (
     UnreachableTargetWarning,
     check_targets,
@@ -24,20 +23,18 @@ from chainrule.training.checks import (
     plan_steps,
     warn_unreachable,
 )
+from chainrule.training.engines import engine_called
 from chainrule.training.loop import Run
 from chainrule.training.progress import Progress
 from chainrule.training.record import Evaluator, Rows
-from chainrule.training.reference import ReferenceRunner
-from chainrule.training.step import Engine
 from chainrule.training.stopping import EarlyStopping, Watch
 from chainrule.training.trace import Traced, trace_data_step, trace_step
 
-__all__ = ["ENGINES", "EarlyStopping", "Progress", "UnreachableTargetWarning", "fit", "fit_data"]
+__all__ = ["EarlyStopping", "Progress", "UnreachableTargetWarning", "fit", "fit_data"]
 
 Model = Callable[..., Any]
 Loss = Callable[[Any, Any], Any]
 Callback = Callable[[Progress], Any]
-ENGINES: Mapping[str, Engine] = {"reference": ReferenceRunner, "compiled": CompiledRunner}
 
 
 def fit(
@@ -193,8 +190,7 @@ def _run(
     callbacks: Sequence[Callback] | Callback, progress: bool | None, engine: str, check_finite: bool,
 ) -> History:  # fmt: skip
     """What `fit` and `fit_data` share once the step is traced: the rest of the checks, then the run."""
-    if engine not in ENGINES:
-        raise OptionError(explain(called, f"engine={engine!r}", f"it is one of {', '.join(map(repr, ENGINES))}"))
+    runner = engine_called(called, engine)
     sets = checked_sets(train, validation, record_on)
     leaves = list(traced.parameters.values())
     evaluator = Evaluator(model, loss, leaves, metrics or {})
@@ -205,11 +201,11 @@ def _run(
     every = _record_every(record_every, stop - start, len(train), sampler.batch_size)
     history = History(record_every=every, rows=len(train), updates=0 if traced.arrays.moving else None)
     alone = not (callbacks or early_stopping or traced.arrays.moving)
-    recorder = evaluator.graph(sets) if engine != "reference" and every and alone else None
+    recorder = evaluator.graph(sets) if runner.takes_records and every and alone else None
     run = Run(
         called=called,
         traced=traced,
-        runner=ENGINES[engine](traced.step, data, sampler.seed, recorder),
+        runner=runner(traced.step, data, sampler.seed, recorder),
         data=data,
         sampler=sampler,
         step=start,
@@ -218,6 +214,7 @@ def _run(
         sets=sets,
         history=history,
         model=model,
+        recorder=recorder,
         watch=_watch(early_stopping, sets, every),
         callbacks=(callbacks,) if callable(callbacks) else tuple(callbacks),
         progress=progress,

@@ -280,7 +280,7 @@ class Parameter(Tensor):
         super().__init__(None, (), {}, self._stored.shape, self._stored.dtype, None, tracked=True, name=name)
 
     @property
-    def value(self) -> np.ndarray:  # type: ignore[override]
+    def value(self) -> np.ndarray:
         """The array it holds, read-only. What is assigned must have its shape; it is copied in its dtype."""
         return self._stored
 

@@ -62,7 +62,7 @@ TABLES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Any, Any, tu
     "SIN": (lambda z: (mp.sin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, lambda z: z, 0, _ANGLE, (2, 5)),
     "COS": (lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, lambda z: z**2, 0, _ANGLE, (2, 5)),
     "ERF": (lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1, lambda z: mpf(1), 0, mpf("1.0001"), (6, 11)),
-    "LOG_ERFC": (lambda t: mp.log(mp.erfc(t + 2)), lambda t: mp.erfc(t + 2), mpf(-1), mpf(4), (6, 17)),
+    "LOG_ERFC": (lambda t: mp.log(mp.erfc(t + 1)), lambda t: mp.erfc(t + 1), mpf(0), mpf(5), (6, 17)),
 }
 
 if __name__ == "__main__":

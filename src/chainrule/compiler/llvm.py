@@ -31,7 +31,7 @@ def _target() -> Any:
     target = llvm.Target.from_default_triple()
     features = llvm.get_host_cpu_features().flatten()
     machine = target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features, opt=2, jit=True, codemodel="default"
+        cpu=llvm.get_host_cpu_name(), features=features, opt=2, reloc="pic", jit=True, codemodel="default"
     )
     return machine
 

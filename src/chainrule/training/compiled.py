@@ -23,15 +23,12 @@ class CompiledRunner:
     by row number; of others the rows of a chunk are gathered first.
     """
 
+    takes_records = True
+
     def __init__(self, step: Step, data: Sequence[Array], seed: int, recorder: Recorder | None = None):
         self._step, self._data, self._seed = step, data, np.array(seed, np.int64)
         self._recorder = recorder
         self._programs: dict[tuple[bool, bool], tuple[CompiledLoop, list[bool]]] = {}
-
-    @property
-    def records(self) -> bool:
-        """Whether `run` can take records in between."""
-        return self._recorder is not None
 
     def run(
         self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int, periods: int | None = None

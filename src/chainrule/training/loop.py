@@ -18,7 +18,7 @@ from chainrule.sampling import Sampler
 from chainrule.training.nonfinite import all_finite, explain_nonfinite
 from chainrule.training.progress import Bar, Progress
 from chainrule.training.record import Evaluator, Rows
-from chainrule.training.step import Array, Runner
+from chainrule.training.step import Array, Recorder, Runner
 from chainrule.training.stopping import Watch
 from chainrule.training.trace import Traced
 
@@ -43,6 +43,7 @@ class Run:
     sets: Sequence[Rows]
     history: History
     model: Any
+    recorder: Recorder | None = None
     watch: Watch | None = None
     callbacks: Sequence[Callable[[Progress], Any]] = ()
     progress: bool | None = None
@@ -75,7 +76,7 @@ class Run:
         every = self.history.record_every
         while self.step < self.stop:
             recorded = every > 0 and self.step % every == 0
-            periods = self._periods(every) if recorded and self.runner.records else 0
+            periods = self._periods(every) if recorded and self.recorder is not None else 0
             if recorded and not periods and self._record():
                 return "early"
             if interrupted():

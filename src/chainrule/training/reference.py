@@ -17,7 +17,7 @@ __all__ = ["ReferenceRunner"]
 class ReferenceRunner:
     """Runs a step over the rows of `data`; see `Runner`."""
 
-    records = False
+    takes_records = False
 
     def __init__(self, step: Step, data: Sequence[Array], seed: int, recorder: Recorder | None = None):
         self._program = Program(step.inputs, step.outputs)

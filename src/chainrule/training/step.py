@@ -98,8 +98,6 @@ class Recorder:
 class Runner(Protocol):
     """A step made ready to run on `data` (one array for each of `Step.rows`)."""
 
-    records: bool  # whether `run` can take records in between
-
     def run(
         self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int, periods: int | None = None
     ) -> Ran:
@@ -115,6 +113,11 @@ class Runner(Protocol):
 
 class Engine(Protocol):
     """Makes a step ready to run."""
+
+    @property
+    def takes_records(self) -> bool:
+        """Whether its runners can take records in between, if they are given a recorder."""
+        ...
 
     def __call__(self, step: Step, data: Sequence[Array], seed: int, recorder: Recorder | None = None) -> Runner:
         """The runner of `step` over the rows of `data`."""
