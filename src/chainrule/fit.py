@@ -27,6 +27,7 @@ from chainrule.training.engines import engine_called
 from chainrule.training.loop import Run
 from chainrule.training.progress import Progress
 from chainrule.training.record import Evaluator, Rows
+from chainrule.training.step import RecordingRunner
 from chainrule.training.stopping import EarlyStopping, Watch
 from chainrule.training.trace import Traced, trace_data_step, trace_step
 
@@ -200,12 +201,12 @@ def _run(
     warn_unreachable(model, loss, train.t)
     every = _record_every(record_every, stop - start, len(train), sampler.batch_size)
     history = History(record_every=every, rows=len(train), updates=0 if traced.arrays.moving else None)
-    alone = not (callbacks or early_stopping or traced.arrays.moving)
-    recorder = evaluator.graph(sets) if runner.takes_records and every and alone else None
+    made = runner(traced.step, data, sampler.seed)
+    alone = bool(every) and not (callbacks or early_stopping or traced.arrays.moving)
     run = Run(
         called=called,
         traced=traced,
-        runner=runner(traced.step, data, sampler.seed, recorder),
+        runner=made,
         data=data,
         sampler=sampler,
         step=start,
@@ -214,7 +215,7 @@ def _run(
         sets=sets,
         history=history,
         model=model,
-        recorder=recorder,
+        recorder=evaluator.graph(sets) if alone and isinstance(made, RecordingRunner) else None,
         watch=_watch(early_stopping, sets, every),
         callbacks=(callbacks,) if callable(callbacks) else tuple(callbacks),
         progress=progress,

@@ -66,7 +66,7 @@ class CompiledLoop:
 
     def run(
         self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], steps: int, periods: int = 1,
-        record: tuple[Sequence[np.ndarray], Sequence[np.ndarray]] | None = None,
+        record: tuple[Sequence[np.ndarray], Sequence[np.ndarray] | np.ndarray] | None = None,
     ) -> None:  # fmt: skip
         """`periods` times: a record, and `steps` steps. All arrays must be contiguous and of the right dtype."""
         arrays = [(inputs, outputs), *([record] if record is not None else [])]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.formula import Affine, Expr, Operand, Position, Var, reduce_over
+from chainrule.formula import Affine, Expr, Operand, Position, reduce_over
 from chainrule.graph import Shape
 from chainrule.primitive import multilinear
 
@@ -79,8 +79,8 @@ def _formula(operands: Sequence[Operand], index: tuple[Affine, ...], *, spec: st
     inner = [label for label in labels_a if label not in out]
     sizes = dict(zip(labels_a, a.shape, strict=True))
 
-    def product(over: tuple[Var, ...]) -> Expr:
-        at: dict[str, Position] = dict(zip(out, index, strict=True)) | dict(zip(inner, over, strict=True))
+    def product(over: tuple[Position, ...]) -> Expr:
+        at: dict[str, Position] = dict(zip((*out, *inner), (*index, *over), strict=True))
         found: Expr = a[[at[label] for label in labels_a]] * b[[at[label] for label in labels_b]]
         return found
 

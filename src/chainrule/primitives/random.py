@@ -46,7 +46,7 @@ def _formula(
     raw = Expr("philox", (seed, const(stream, word), step, where), word)
     bits = 23 if dtype == np.float32 else 52
     k = (raw >> const(64 - bits, word)).astype(dtype)
-    return (k + 0.5) * 2.0**-bits  # type: ignore[no-any-return]
+    return (k + 0.5) * 2.0**-bits
 
 
 uniform = Primitive(

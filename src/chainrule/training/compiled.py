@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from chainrule.compiler.program import Loop
 from chainrule.compiler.runtime import CompiledLoop, Part
 from chainrule.compiler.schedule import Rows
+from chainrule.graph import Node
 from chainrule.tensor import Input, Tensor
 from chainrule.training.step import Array, Arrays, Ran, Recorder, Step
 
@@ -23,62 +24,61 @@ class CompiledRunner:
     by row number; of others the rows of a chunk are gathered first.
     """
 
-    takes_records = True
-
-    def __init__(self, step: Step, data: Sequence[Array], seed: int, recorder: Recorder | None = None):
+    def __init__(self, step: Step, data: Sequence[Array], seed: int):
         self._step, self._data, self._seed = step, data, np.array(seed, np.int64)
-        self._recorder = recorder
-        self._programs: dict[tuple[bool, bool], tuple[CompiledLoop, list[bool]]] = {}
+        self._loops: dict[tuple[bool, bool], tuple[CompiledLoop, list[bool]]] = {}
 
-    def run(
-        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int, periods: int | None = None
-    ) -> Ran:
+    def run(self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int) -> Ran:
         """Make `count` steps from number `first` on."""
-        program, direct = self._program(arrays, drawn=indices is not None, recorded=periods is not None)
+        return self._run(arrays, indices, first, count, 1, None)
+
+    def run_recorded(
+        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, every: int, periods: int, recorder: Recorder
+    ) -> Ran:
+        """Make `periods` times a record and `every` steps."""
+        return self._run(arrays, indices, first, every, periods, recorder)
+
+    def _run(
+        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, every: int, periods: int,
+        recorder: Recorder | None,
+    ) -> Ran:  # fmt: skip
+        drawn, count = indices is not None, every * periods
+        loop, direct = self._loop(arrays, drawn, recorder)
         whole = [np.array(array) for array in arrays.whole]
         rows = [
             array if there else np.ascontiguousarray(array if indices is None else array[indices], leaf.dtype)
             for array, there, leaf in zip(self._data, direct, self._step.rows, strict=True)
         ]
-        numbers = np.arange(first, first + count)
-        losses = np.empty(count, self._step.loss.dtype)
-        moved = np.zeros(count, np.int64)
-        drawn = [] if indices is None else [np.ascontiguousarray(indices)]
-        inputs = [*whole, *arrays.moving, *rows, numbers, self._seed, *drawn]
-        counted = [moved] if self._step.moved is not None else []
-        after = [np.empty_like(array) for array in ([] if drawn else arrays.moving)]
-        outputs = [*map(np.empty_like, whole), losses, *counted, *after]
-        if periods is None:
-            records = None
-            program.run(inputs, outputs, count)
+        losses, moved = np.empty(count, self._step.loss.dtype), np.zeros(count, np.int64)
+        inputs = [*whole, *arrays.moving, *rows, np.arange(first, first + count), self._seed]
+        outputs = [*map(np.empty_like, whole), losses]
+        if indices is not None:
+            inputs.append(np.ascontiguousarray(indices))
+        if self._step.moved is not None:
+            outputs.append(moved)
+        if not drawn:
+            outputs += map(np.empty_like, arrays.moving)
+        records = None
+        if recorder is not None:
+            records = np.empty((len(recorder.losses), periods))
+            loop.run(inputs, outputs, every, periods, ([*whole[: len(recorder.leaves)], *recorder.arrays], records))
         else:
-            records = self._recorded(program, whole, inputs, outputs, count, periods)
+            loop.run(inputs, outputs, every, periods)
         arrays.whole = whole
-        return Ran(losses.astype(np.float64, copy=False), int(moved.sum()), records)
+        return Ran(losses.astype(np.float64, copy=False), int(moved.sum()), None if records is None else records.T)
 
-    def _recorded(
-        self, program: CompiledLoop, whole: list[Array], inputs: list[Array], outputs: list[Array], count: int,
-        periods: int,
-    ) -> Array:  # fmt: skip
-        recorder = self._recorder
-        assert recorder is not None
-        found = [np.empty(periods) for _ in recorder.losses]
-        values = [*whole[: len(recorder.leaves)], *recorder.arrays]
-        program.run(inputs, outputs, count // periods, periods, (values, found))
-        return np.stack(found, axis=1)
-
-    def _program(self, arrays: Arrays, drawn: bool, recorded: bool) -> tuple[CompiledLoop, list[bool]]:
-        key = drawn, recorded
-        if key not in self._programs:
-            self._programs[key] = self._compiled(arrays, drawn, self._recorder if recorded else None)
-        return self._programs[key]
+    def _loop(self, arrays: Arrays, drawn: bool, recorder: Recorder | None) -> tuple[CompiledLoop, list[bool]]:
+        key = drawn, recorder is not None
+        if key not in self._loops:
+            self._loops[key] = self._compiled(arrays, drawn, recorder)
+        return self._loops[key]
 
     def _compiled(self, arrays: Arrays, drawn: bool, recorder: Recorder | None) -> tuple[CompiledLoop, list[bool]]:
         step = self._step
         batch = step.rows[0].shape[0]
         numbers = Input((batch,), np.int64, name="rows")
         direct = [not drawn or _ready(array, leaf) for array, leaf in zip(self._data, step.rows, strict=True)]
-        read: dict[Tensor, tuple[Tensor, Tensor]] = {}
+        read: dict[Node, tuple[Node, Node]] = {}
         moving, rows = [], []
         for carry, array in zip(step.moving, arrays.moving, strict=True):
             moving.append(_whole(carry.before, array, numbers, read) if drawn else carry.before)
@@ -93,7 +93,7 @@ class CompiledRunner:
         streamed |= {n + m + i for i, there in enumerate(direct) if not there}
         carried = {i: i for i in range(n)}
         if drawn:
-            written = {y: (whole_leaf, numbers) for y, whole_leaf in zip(after, moving, strict=True)}
+            written: dict[Node, tuple[Node, Node]] = {y: (whole_leaf, numbers) for y, whole_leaf in zip(after, moving, strict=True)}
         else:
             written = {}
             outputs, carried = [*outputs, *after], carried | {len(outputs) + i: n + i for i in range(m)}
@@ -106,7 +106,7 @@ def _ready(array: Array, leaf: Tensor) -> bool:
     return array.dtype == leaf.dtype and array.flags.c_contiguous
 
 
-def _whole(leaf: Tensor, array: Array, numbers: Tensor, read: dict[Tensor, tuple[Tensor, Tensor]]) -> Tensor:
+def _whole(leaf: Tensor, array: Array, numbers: Tensor, read: dict[Node, tuple[Node, Node]]) -> Tensor:
     """A leaf for all of `array`, of which `leaf` is the rows `numbers`."""
     whole = Input(array.shape, leaf.dtype, name=leaf.name)
     read[leaf] = whole, numbers

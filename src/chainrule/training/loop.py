@@ -18,7 +18,7 @@ from chainrule.sampling import Sampler
 from chainrule.training.nonfinite import all_finite, explain_nonfinite
 from chainrule.training.progress import Bar, Progress
 from chainrule.training.record import Evaluator, Rows
-from chainrule.training.step import Array, Recorder, Runner
+from chainrule.training.step import Array, Ran, Recorder, RecordingRunner, Runner
 from chainrule.training.stopping import Watch
 from chainrule.training.trace import Traced
 
@@ -102,7 +102,7 @@ class Run:
         indices = None if self.sampler.kind == "all" else self.sampler.draw(self.step, self.step + count)
         before = self._before(indices)
         try:
-            ran = self.runner.run(arrays, indices, self.step, count, periods)
+            ran = self._run(indices, count, periods)
         except BaseException:  # also an interrupt in the middle of the chunk: back to where `step` stands
             before()
             raise
@@ -116,6 +116,12 @@ class Run:
             self.history.updates += ran.moved
         seconds = max(time.perf_counter() - began, 1e-9)
         self._chunk = max(1, min(4 * self._chunk, int(REPORT * count / seconds)))
+
+    def _run(self, indices: NDArray[np.int64] | None, count: int, periods: int | None) -> Ran:
+        arrays, every = self.traced.arrays, self.history.record_every
+        if periods is None or self.recorder is None or not isinstance(self.runner, RecordingRunner):
+            return self.runner.run(arrays, indices, self.step, count)
+        return self.runner.run_recorded(arrays, indices, self.step, every, periods, self.recorder)
 
     def _keep(self, records: Array | None) -> None:
         """The records that a chunk took on its way."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.evaluate import Program
-from chainrule.training.step import Array, Arrays, Ran, Recorder, Step
+from chainrule.training.step import Array, Arrays, Ran, Step
 
 __all__ = ["ReferenceRunner"]
 
@@ -17,9 +17,7 @@ __all__ = ["ReferenceRunner"]
 class ReferenceRunner:
     """Runs a step over the rows of `data`; see `Runner`."""
 
-    takes_records = False
-
-    def __init__(self, step: Step, data: Sequence[Array], seed: int, recorder: Recorder | None = None):
+    def __init__(self, step: Step, data: Sequence[Array], seed: int):
         self._program = Program(step.inputs, step.outputs)
         self._dtypes = [leaf.dtype for leaf in step.rows]
         self._data = data
@@ -27,9 +25,7 @@ class ReferenceRunner:
         self._whole = len(step.whole)
         self._counts = step.moved is not None
 
-    def run(
-        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int, periods: int | None = None
-    ) -> Ran:
+    def run(self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int) -> Ran:
         """Make `count` steps from number `first` on."""
         if arrays.moving:
             return self._run_moving(arrays, indices, first, count)

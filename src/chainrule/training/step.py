@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.tensor import Tensor
 
-__all__ = ["Arrays", "Carry", "Engine", "Ran", "Recorder", "Runner", "Step"]
+__all__ = ["Arrays", "Carry", "Engine", "Ran", "Recorder", "RecordingRunner", "Runner", "Step"]
 
 Array = NDArray[Any]
 
@@ -98,12 +98,8 @@ class Recorder:
 class Runner(Protocol):
     """A step made ready to run on `data` (one array for each of `Step.rows`)."""
 
-    def run(
-        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int, periods: int | None = None
-    ) -> Ran:
+    def run(self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int) -> Ran:
         """Make the steps `first` to `first + count - 1`; `arrays` then hold the carried values after them.
-
-        With `periods`, which divides `count`, a record is taken before the first step of each.
 
         `indices` are the rows of each step, (count, batch), or None: all of them, in order. Interrupted by an exception
         it leaves `arrays.whole` as it was, or after a whole step.
@@ -111,14 +107,20 @@ class Runner(Protocol):
         ...
 
 
+@runtime_checkable
+class RecordingRunner(Runner, Protocol):
+    """A runner that can also take records on its way, without coming back for each."""
+
+    def run_recorded(
+        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, every: int, periods: int, recorder: Recorder
+    ) -> Ran:
+        """As `run`, for `periods` times `every` steps, with a record before the first step of each period."""
+        ...
+
+
 class Engine(Protocol):
     """Makes a step ready to run."""
 
-    @property
-    def takes_records(self) -> bool:
-        """Whether its runners can take records in between, if they are given a recorder."""
-        ...
-
-    def __call__(self, step: Step, data: Sequence[Array], seed: int, recorder: Recorder | None = None) -> Runner:
+    def __call__(self, step: Step, data: Sequence[Array], seed: int) -> Runner:
         """The runner of `step` over the rows of `data`."""
         ...
