@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -41,8 +42,8 @@ def _jit() -> Any:
     return llvm.create_lljit_compiler(_target(), use_jit_link=False, suppress_errors=False)
 
 
-def compiled(ir: str, entry: str) -> Code:
-    """The function `entry` of a module in text form, optimized for this host."""
+def compiled(ir: str, entry: str, symbols: Mapping[str, int]) -> Code:
+    """The function `entry` of a module in text form, optimized for this host; `symbols` are addresses it calls."""
     machine = _target()
     module = llvm.parse_assembly(ir)
     module.triple = machine.triple
@@ -51,6 +52,8 @@ def compiled(ir: str, entry: str) -> Code:
     name = f"chainrule_{next(_names)}"
     image = machine.emit_object(module)
     builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process().export_symbol(entry)
+    for symbol, address in symbols.items():
+        builder.import_symbol(symbol, address)
     tracker = builder.link(_jit(), name)
     kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
     return Code(kind(tracker[entry]), ir, tracker)

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from chainrule.compiler.elementary import ELEMENTARY
-from chainrule.compiler.schedule import Buffer, Kernel
+from chainrule.compiler import blas
+from chainrule.compiler.schedule import Buffer, Kernel, Product
 from chainrule.compiler.scalars import FLAGS, REASSOCIATED, emit, lanes, literal, splat, type_of
 from chainrule.compiler.text import Text, Value
 from chainrule.dtypes import DType
@@ -29,8 +30,13 @@ _UNROLLED_TOTAL = 64
 _I64 = np.dtype("int64")
 
 
-def write_kernel(text: Text, kernel: Kernel, pointers: dict[Buffer, Value]) -> None:
+def write_kernel(text: Text, kernel: Kernel | Product, pointers: dict[Buffer, Value]) -> None:
     """The code of one kernel."""
+    if isinstance(kernel, Product):
+        (a, flip_a), (b, flip_b) = kernel.a, kernel.b
+        operands = (pointers[a], flip_a), (pointers[b], flip_b)
+        blas.call(text, kernel.target.dtype, kernel.sizes, *operands, pointers[kernel.target])
+        return
     if kernel.zeroes:
         nbytes = kernel.target.size * kernel.target.dtype.itemsize
         text.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")

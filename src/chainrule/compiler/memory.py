@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chainrule.compiler.schedule import Buffer, Kernel, Schedule
+from chainrule.compiler.schedule import Buffer, Kernel, Product, Schedule
 from chainrule.formula import Expr
 
 __all__ = ["plan", "reads"]
@@ -38,8 +38,12 @@ def plan(found: Schedule) -> int:
     return max((end for _, end, _ in placed), default=0)
 
 
-def reads(kernel: Kernel) -> Iterator[tuple[Buffer, object]]:
-    """Every (buffer, offset) that a kernel reads, each expression once."""
+def reads(kernel: Kernel | Product) -> Iterator[tuple[Buffer, object]]:
+    """Every (buffer, offset) that a kernel reads, each expression once; offset None: all of it."""
+    if isinstance(kernel, Product):
+        yield kernel.a[0], None
+        yield kernel.b[0], None
+        return
     seen: set[int] = set()
     stack = [kernel.value, *(var.value for var, _ in kernel.place.terms if var.value)]
     while stack:

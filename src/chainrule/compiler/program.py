@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chainrule.compiler import memory
 from chainrule.compiler.loops import write_kernel
-from chainrule.compiler.schedule import Buffer, Schedule
+from chainrule.compiler.schedule import Buffer, Product, Schedule
 from chainrule.compiler.text import Text, Value
 
 __all__ = ["ENTRY", "Loop", "assemble"]
@@ -140,9 +140,9 @@ def _in_place(found: Schedule, loop: Loop) -> dict[Buffer, Buffer]:
     for o, i in loop.carried:
         out, source = _numbered(found, "output", o), _numbered(found, "input", i)
         writers = [k for k, kernel in enumerate(found.kernels) if kernel.target is out]
-        if len(writers) != 1 or found.kernels[writers[0]].zeroes:
-            continue
         writer = found.kernels[writers[0]]
+        if len(writers) != 1 or isinstance(writer, Product) or writer.zeroes:
+            continue
         same_place = all(offset == writer.place for b, offset in memory.reads(writer) if b is source)
         later = any(b is source for kernel in found.kernels[writers[0] + 1 :] for b, _ in memory.reads(kernel))
         if same_place and not later:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from chainrule.compiler import blas
 from chainrule.compiler.program import ENTRY, Loop, assemble
-from chainrule.compiler.schedule import Rows, Schedule, schedule
+from chainrule.compiler.schedule import Product, Rows, Schedule, schedule
 from chainrule.compiler.signature import signature
 from chainrule.errors import ChainruleError, OptionError, ShapeError, explain
 from chainrule.graph import Node, walk
@@ -99,7 +101,9 @@ class _Machine:
             table += [given[kind][place].ctypes.data for kind, place in places]
             table.append(-(-arena.ctypes.data // 64) * 64)
         pointers = (ctypes.c_void_p * len(table))(*table)
-        if code.call(ctypes.addressof(pointers), periods, steps):
+        with blas.one_thread() if code.calls_blas else nullcontext():
+            flags = code.call(ctypes.addressof(pointers), periods, steps)
+        if flags:
             raise ShapeError(explain("a compiled function", "an index is out of range", "nothing was read there"))
 
 
@@ -118,6 +122,7 @@ class _Compiled:
     places: Sequence[Sequence[tuple[str, int]]]
     held: Sequence[Sequence[int]]
     arenas: Sequence[int]
+    calls_blas: bool
 
     @property
     def call(self) -> Any:
@@ -139,7 +144,9 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
     places = [[(b.kind, b.place) for b in part.buffers if b.kind != "arena"] for part in found]
     numbers = [{node: i for i, node in enumerate(walk(part.outputs))} for part in parts]
     held = [[number[node] for node in part.held] for number, part in zip(numbers, found, strict=True)]
-    return _Compiled(_llvm().compiled(ir, ENTRY), found, places, held, arenas)
+    routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
+    symbols = {routine: blas.address(routine) for routine in routines}
+    return _Compiled(_llvm().compiled(ir, ENTRY, symbols), found, places, held, arenas, bool(symbols))
 
 
 def _fit(array: Any, x: Node) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chainrule.compiler.blas import pays
 from chainrule.dtypes import DType
 from chainrule.formula import (
     WRITTEN_OUT, Affine, Expr, Operand, Position, Reshaped, Stores, Var, affine, const, read,
@@ -18,7 +19,7 @@ from chainrule.formula import (
 from chainrule.graph import Node, walk
 from chainrule.primitives.contraction import parse
 
-__all__ = ["Buffer", "Kernel", "Rows", "Schedule", "schedule", "uniform"]
+__all__ = ["Buffer", "Kernel", "Product", "Rows", "Schedule", "schedule", "uniform"]
 
 _LARGEST_INLINE = 400  # operations of one element's formula; also bounds the recursion
 _TRANSPARENT = frozenset(("alias", "stop_gradient", "custom"))
@@ -49,11 +50,22 @@ class Kernel:
     node: Node | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Product:
+    """target (m, n) = a (m, k) @ b (k, n) by BLAS; a flag says that an operand lies transposed in memory."""
+
+    target: Buffer
+    sizes: tuple[int, int, int]
+    a: tuple[Buffer, bool]
+    b: tuple[Buffer, bool]
+    node: Node
+
+
 @dataclass
 class Schedule:
     """Kernels in order, and the buffers they work on."""
 
-    kernels: list[Kernel] = field(default_factory=list)
+    kernels: list[Kernel | Product] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
     held: list[Node] = field(default_factory=list)
     views: dict[Node, Buffer] = field(default_factory=dict)
@@ -92,7 +104,9 @@ class _Scheduler:
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], rows: Rows):
         self.inputs, self.outputs, self.rows = inputs, outputs, rows
         self.order = walk(outputs)
-        self.stored = _stored(self.order, {*inputs, *rows.read}, outputs)
+        leaves = {*inputs, *rows.read}
+        self.products = {node: found for node in self.order if (found := _product(node, leaves)) is not None}
+        self.stored = _stored(self.order, leaves, outputs, self.products)
         self.found = Schedule()
         self.operands: dict[Node, Operand] = {}
         self.sizes: dict[Node, int] = {}
@@ -141,6 +155,11 @@ class _Scheduler:
     def _store(self, node: Node) -> None:
         """The kernels that compute `node` into its buffer."""
         lower, buffer = _lower(node), self.found.views[node]
+        if node in self.products:
+            sizes, (a, flip_a), (b, flip_b) = self.products[node]
+            one, two = (self._as_buffer(a), flip_a), (self._as_buffer(b), flip_b)
+            self.found.kernels.append(Product(buffer, sizes, one, two, node))
+            return
         operands = [self.operands[x] for x in node.inputs]
         strides = strides_of(node.shape)
         if not isinstance(lower, Stores):
@@ -158,6 +177,16 @@ class _Scheduler:
             value = store.value(index)
             self.found.kernels.append(Kernel(buffer, space, place, value, store.adds, ordered, zeroed, node))
             zeroed = False
+
+    def _as_buffer(self, node: Node) -> Buffer:
+        """The buffer of a node; rows of a larger array, and constants, are copied into one."""
+        if node not in self.found.views:
+            operand = self.operands[node]
+            space = tuple(Var(n) for n in node.shape)
+            index = tuple(affine(v) for v in space)
+            buffer = self._buffer(node, "arena", -1)
+            self.found.kernels.append(Kernel(buffer, space, _offset(index, strides_of(node.shape)), operand[index], node=node))
+        return self.found.views[node]
 
     def _formula(self, node: Node) -> Callable[[tuple[Affine, ...]], Expr]:
         operands = [self.operands[x] for x in node.inputs]
@@ -237,13 +266,41 @@ def _lower(node: Node) -> Any:
     return node.primitive.lower
 
 
-def _stored(order: Sequence[Node], inputs: set[Node], outputs: Sequence[Node]) -> set[Node]:
+def _product(node: Node, leaves: set[Node]) -> tuple[tuple[int, int, int], tuple[Node, bool], tuple[Node, bool]] | None:
+    """The sizes and operands of a matrix product that is left to BLAS; None for anything else."""
+    if node.is_leaf or node in leaves or _name(node) != "contract":
+        return None
+    a, b, out = parse(node.attrs["spec"])
+    if not (len(a) == len(b) == len(out) == 2 and len({*a, *b}) == 3):
+        return None
+    (x, a), (y, b) = (_behind_transposes(x, labels) for x, labels in zip(node.inputs, (a, b), strict=True))
+    if out[0] not in a:
+        (x, a), (y, b) = (y, b), (x, a)
+    inner = next(label for label in a if label not in out)
+    sizes = dict(zip(a + b, x.shape + y.shape, strict=True))
+    m, n, k = sizes[out[0]], sizes[out[1]], sizes[inner]
+    if not pays(m, n, k, node.dtype):
+        return None
+    return (m, n, k), (x, a == inner + out[0]), (y, b == out[1] + inner)
+
+
+def _behind_transposes(x: Node, labels: str) -> tuple[Node, str]:
+    while not x.is_leaf and _name(x) == "transpose":
+        labels = "".join(labels[x.attrs["axes"].index(i)] for i in range(len(labels)))
+        x = x.inputs[0]
+    return x, labels
+
+
+def _stored(
+    order: Sequence[Node], inputs: set[Node], outputs: Sequence[Node], products: Mapping[Node, Any]
+) -> set[Node]:
     """The nodes that get a buffer: decided from the last to the first, since it depends on the readers.
 
     Stored is what is asked for, what is written rather than read, what several readers share, what one reader would
     compute more than once an element, and what a reshape renames; the rest is computed where it is read.
     """
-    stored = {node for node in outputs if not node.is_leaf} | _cuts(order, inputs)
+    stored = {node for node in outputs if not node.is_leaf} | _cuts(order, inputs) | {*products}
+    stored |= {x for _, *operands in products.values() for x, _ in operands if not x.is_leaf}
     reads: dict[Node, int] = dict.fromkeys(order, 0)
     repeated: set[Node] = set()
     for node in reversed(order):

@@ -1,0 +1,129 @@
+"""Large matrix products: which they are, and the BLAS that computes them.
+
+SciPy exports the addresses of its BLAS as capsules; machine code calls them directly. BLAS runs on one thread here: its
+bits change with the number of threads, and two threads are slower than one where another process holds a core.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import glob
+import importlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from chainrule.compiler.text import Text, Value
+from chainrule.dtypes import DType
+
+__all__ = ["address", "available", "call", "one_thread", "pays"]
+
+# Multiplications from which a call pays. Measured with `python -m benchmarks products`: below, the loops win or the
+# call's overhead (about 0.5 us) shows.
+LEAST = 100_000
+LEAST_SIDE = 4  # a matrix by a vector streams the matrix once: the loops do that at the speed of memory
+
+
+def pays(m: int, n: int, k: int, dtype: DType) -> bool:
+    """Whether an (m, k) by (k, n) product is left to BLAS."""
+    return dtype.kind == "f" and m * n * k >= LEAST and min(m, n) >= LEAST_SIDE and k > 1 and available()
+
+
+@cache
+def available() -> bool:
+    """Whether SciPy is installed."""
+    return importlib.util.find_spec("scipy") is not None
+
+
+def name(dtype: DType) -> str:
+    """The routine for a dtype."""
+    return "sgemm" if dtype.itemsize == 4 else "dgemm"
+
+
+@cache
+def address(routine: str) -> int:
+    """Where the routine lies in this process."""
+    capsule = _capsules()[routine]
+    api = ctypes.pythonapi
+    api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    found: int = api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule))
+    return found
+
+
+def _capsules() -> Any:
+    from scipy.linalg import cython_blas
+
+    return cython_blas.__pyx_capi__
+
+
+def call(
+    text: Text, dtype: DType, sizes: tuple[int, int, int], a: tuple[Value, bool], b: tuple[Value, bool], out: Value
+) -> None:
+    """out (m, n) = a (m, k) @ b (k, n), all row-major; a flag says that the operand lies transposed in memory.
+
+    BLAS is column-major: to it `out` is the transposed product of b and a.
+    """
+    m, n, k = sizes
+    t = "float" if dtype.itemsize == 4 else "double"
+    one, zero = ("0x3FF0000000000000", "0x0")
+    text.declared.add(f"declare void @{name(dtype)}({', '.join(['ptr'] * 13)})")
+
+    def slot(kind: str, value: str) -> str:
+        place = text.let(f"alloca {kind}")
+        text.do(f"store {kind} {value}, ptr {place}")
+        return f"ptr {place}"
+
+    def flag(transposed: bool) -> str:
+        return slot("i8", str(ord("T" if transposed else "N")))
+
+    lead_a, lead_b = (m if a[1] else k), (k if b[1] else n)
+    arguments = [
+        flag(b[1]), flag(a[1]), slot("i32", str(n)), slot("i32", str(m)), slot("i32", str(k)), slot(t, one),
+        f"ptr {b[0]}", slot("i32", str(lead_b)), f"ptr {a[0]}", slot("i32", str(lead_a)), slot(t, zero), f"ptr {out}",
+        slot("i32", str(n)),
+    ]  # fmt: skip
+    text.do(f"call void @{name(dtype)}({', '.join(arguments)})")
+
+
+_lock = threading.Lock()
+_users = 0
+_before = 0
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, SciPy's OpenBLAS computes on the calling thread."""
+    global _users, _before
+    library = _library()
+    if library is None:
+        yield
+        return
+    with _lock:
+        if _users == 0:
+            _before = library.scipy_openblas_get_num_threads()
+            library.scipy_openblas_set_num_threads(1)
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                library.scipy_openblas_set_num_threads(_before)
+
+
+@cache
+def _library() -> Any:
+    """SciPy's own copy of OpenBLAS, where it has one."""
+    scipy = importlib.import_module("scipy")
+    beside = os.path.join(os.path.dirname(os.path.dirname(scipy.__file__)), "scipy.libs", "*openblas*")
+    for path in glob.glob(beside):
+        library = ctypes.CDLL(path)
+        if hasattr(library, "scipy_openblas_set_num_threads"):
+            return library
+    return None
