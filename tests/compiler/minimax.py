@@ -14,7 +14,9 @@ mp.prec = 300
 _GRID = 600
 
 
-def remez(f: Callable[[Any], Any], weight: Callable[[Any], Any], low: Any, high: Any, degree: int) -> tuple[list[Any], Any]:
+def remez(
+    f: Callable[[Any], Any], weight: Callable[[Any], Any], low: Any, high: Any, degree: int
+) -> tuple[list[Any], Any]:
     """The coefficients (lowest power first) of least largest weight * |f - polynomial|, and that largest value."""
     middle, half = (mpf(high) + low) / 2, (mpf(high) - low) / 2
     xs = [middle - half * mp.cos(mp.pi * (i + mpf(1) / 2) / _GRID) for i in range(_GRID)]

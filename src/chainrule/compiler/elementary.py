@@ -16,8 +16,17 @@ import numpy as np
 
 from chainrule.compiler.angles import FAR
 from chainrule.compiler.coefficients import (
-    COS, ERF, EXP, LN2, LOG, LOG_ERFC, LOG_TAIL, PI_HALVES, SIN, TWO_THIRDS,
-)  # fmt: skip
+    COS,
+    ERF,
+    EXP,
+    LN2,
+    LOG,
+    LOG_ERFC,
+    LOG_TAIL,
+    PI_HALVES,
+    SIN,
+    TWO_THIRDS,
+)
 from chainrule.dtypes import DType
 from chainrule.formula import Expr
 from chainrule.formula import where as choose
@@ -148,7 +157,7 @@ def _scaled(x: Number, k: Number) -> Number:
 def _within(x: Number) -> Number:
     """x where exp(x) neither is 0 nor overflows; beyond, a number for which it still does."""
     low, high = (-746, 710) if _size(x) else (-104, 89)
-    return np.minimum(np.maximum(x, low), high)  # type: ignore[no-any-return]
+    return _apply("minimum", _apply("maximum", x, low), high)
 
 
 def _exp(x: Number) -> Number:
@@ -159,7 +168,7 @@ def _exp(x: Number) -> Number:
 def _expm1(x: Number) -> Number:
     """2^k (1 + e) - 1 = 2 (h r + (h - 1/2) + h tail) with h = 2^(k - 1), exp(r) - 1 = r + tail."""
     lowest = -40 if _size(x) else -20  # from there on -1
-    k, r, c = _reduced(np.maximum(_within(x), lowest))
+    k, r, c = _reduced(_apply("maximum", _within(x), lowest))
     tail = _fma(r * r, _polynomial(EXP[_size(x)], r), c)
     h = _power_of_two(k - 1, x)
     high, low = _sum(h - 0.5, h * r)
@@ -183,7 +192,7 @@ def _sigmoid(x: Number) -> Number:
 def _tanh(x: Number) -> Number:
     """e / (e + 2) with e = exp(2 |x|) - 1; for larger x, 1 - 2 / (e + 2)."""
     size = np.absolute(x)
-    e = _expm1(2 * np.minimum(size, 22))
+    e = _expm1(2 * _apply("minimum", size, 22))
     large = size > 0.5
     found = _quotient(_where(large, 2, e), *_sum(2, e))
     return _with_sign(_where(large, 1 - found, found), x)
@@ -242,7 +251,7 @@ def _log1p(x: Number) -> Number:
     back = u - x
     lost = (x - (u - back)) + (1 - back)
     k, m = _split(u)
-    near = np.minimum(k, _mantissa(x) + 10)  # beyond, `lost` does not count
+    near = _apply("minimum", k, _mantissa(x) + 10)  # beyond, `lost` does not count
     f = _fma(_power_of_two(-near, x), lost, m - 1)
     found = _at_ends(u, _log_of(f, k))
     return _where(np.absolute(x) < 2.0 ** -(_mantissa(x) + 2), x, found)
@@ -253,7 +262,7 @@ def _erf(x: Number) -> Number:
     """x + x P(x^2) for |x| <= 1; beyond, 1 - exp(Q(x - 1))."""
     size = np.absolute(x)
     near = _fma(x, _polynomial(ERF[_size(x)], x * x), x)
-    t = np.minimum(size, 6.0 if _size(x) else 4.0) - 1
+    t = _apply("minimum", size, 6.0 if _size(x) else 4.0) - 1
     far = 1 - _exp(_polynomial(LOG_ERFC[_size(x)], t))
     return _where(size > 1, _with_sign(far, x), near)
 
@@ -269,10 +278,10 @@ def _angle(x: Number) -> tuple[Number, Number, Number]:
     r = first - w
     back = r - first
     error = (first - (r - back)) - (w + back)
-    far = np.absolute(x) > FAR
-    r = _where(far, Number("far_angle", (x,), _F64), r)
+    far, turn = np.absolute(x) > FAR, Number("far_turn", (x,), _F64)
+    r = _where(far, Number("far_angle", (turn,), _F64), r)
     c = _where(far, 0, _fma(n, -d, error - w_low))
-    return _where(far, Number("far_quarter", (x,), _I64), _integer(rounded)), r, c
+    return _where(far, Number("far_quarter", (turn,), _I64), _integer(rounded)), r, c
 
 
 def _wave(turned: int) -> Callable[[Number], Number]:
@@ -330,8 +339,9 @@ def _exp_of_two(high: Number, low: Number) -> Number:
     near = _within(high)
     low = _where(np.absolute(high) < 745.5, low, 0)
     k, r, c = _reduced(near)
+    r, tail = _sum(r, c + low)
     one, rest = _sum(1, r)
-    return _scaled(one + (rest + _fma(r * r, _polynomial(EXP[1], r), _fma(r, low, c + low))), k)
+    return _scaled(one + (rest + _fma(r * r, _polynomial(EXP[1], r), tail)), k)
 
 
 def _power_of_size(x: Number, y: Number) -> Number:

@@ -62,7 +62,9 @@ def splat(text: Text, value: Value, dtype: DType, width: int) -> Value:
     return text.let(f"shufflevector {kind} {first}, {kind} poison, <{width} x i32> zeroinitializer")
 
 
-def lanes(text: Text, value: Value, dtype: DType, width: int, function: Callable[[Value], Value], result: DType) -> Value:
+def lanes(
+    text: Text, value: Value, dtype: DType, width: int, function: Callable[[Value], Value], result: DType
+) -> Value:
     """`function` applied to one lane after another."""
     if width == 1:
         return function(value)
@@ -220,29 +222,42 @@ def _bitcast(text: Text, args: list[Value], kinds: list[DType], dtype: DType, wi
     return text.let(f"bitcast {type_of(kinds[0], width)} {args[0]} to {type_of(dtype, width)}")
 
 
-def _far_angle(part: int) -> Callable[..., Value]:
-    """An angle modulo pi / 2, or how many quarters were taken away, if a lane is large; else nothing is computed."""
+def _far_turn(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width: int) -> Value:
+    """Angles modulo pi / 2 and the quarters taken away, a pair, where a lane is large; else nothing is computed."""
+    kind, t, whole = kinds[0], type_of(kinds[0], width), type_of(np.dtype("int64"), width)
+    size = emit(text, "absolute", args, kinds, kind, width)
+    large = _compare(text, "greater", [size, _constant(FAR, kind, width)], kind, t)
+    some = large if width == 1 else text.call(f"llvm.vector.reduce.or.v{width}i1", "i1", (f"<{width} x i1>", large))
+    before, rare, after = text.block, text.name("rare"), text.name("after")
+    text.do(f"br i1 {some}, label %{rare}, label %{after}")
+    text.start(rare)
+    text.declared |= {DEFINITION, *USED}
+    safe = _select(text, large, args[0], _constant(FAR, kind, width), kind, width)
+    pairs: list[Value] = []
 
-    def far(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width: int) -> Value:
-        size = emit(text, "absolute", args, kinds, kinds[0], width)
-        large = _compare(text, "greater", [size, _constant(FAR, kinds[0], width)], kinds[0], type_of(kinds[0], width))
-        some = large if width == 1 else text.call(f"llvm.vector.reduce.or.v{width}i1", "i1", (f"<{width} x i1>", large))
-        before, rare, after = text.block, text.name("rare"), text.name("after")
-        text.do(f"br i1 {some}, label %{rare}, label %{after}")
-        text.start(rare)
-        text.declared |= {DEFINITION, *USED}
-        safe = _select(text, large, args[0], _constant(FAR, kinds[0], width), kinds[0], width)
+    def turned(x: Value) -> Value:
+        pairs.append(text.let(f"call {{ double, i64 }} @{FAR_ANGLE}(double {x})"))
+        return text.let(f"extractvalue {{ double, i64 }} {pairs[-1]}, 0")
 
-        def one(x: Value) -> Value:
-            both = text.let(f"call {{ double, i64 }} @{FAR_ANGLE}(double {x})")
-            return text.let(f"extractvalue {{ double, i64 }} {both}, {part}")
+    def quarter(_: Value) -> Value:
+        return text.let(f"extractvalue {{ double, i64 }} {pairs.pop(0)}, 1")
 
-        found = lanes(text, safe, kinds[0], width, one, dtype)
-        text.do(f"br label %{after}")
-        text.start(after)
-        return text.let(f"phi {type_of(dtype, width)} [ {found}, %{rare} ], [ zeroinitializer, %{before} ]")
+    angles = lanes(text, safe, kind, width, turned, kind)
+    quarters = lanes(text, safe, kind, width, quarter, np.dtype("int64"))
+    text.do(f"br label %{after}")
+    text.start(after)
+    angle = text.let(f"phi {t} [ {angles}, %{rare} ], [ zeroinitializer, %{before} ]")
+    count = text.let(f"phi {whole} [ {quarters}, %{rare} ], [ zeroinitializer, %{before} ]")
+    first = text.let(f"insertvalue {{ {t}, {whole} }} poison, {t} {angle}, 0")
+    return text.let(f"insertvalue {{ {t}, {whole} }} {first}, {whole} {count}, 1")
 
-    return far
+
+def _of_turn(part: int) -> Callable[..., Value]:
+    def taken(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width: int) -> Value:
+        pair = f"{{ {type_of(kinds[0], width)}, {type_of(np.dtype('int64'), width)} }}"
+        return text.let(f"extractvalue {pair} {args[0]}, {part}")
+
+    return taken
 
 
 def _philox(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width: int) -> Value:
@@ -288,7 +303,8 @@ def _wide_product(text: Text, x: Value, factor: int, dtype: DType, width: int) -
 _SPECIAL: dict[str, Callable[..., Value]] = {
     "where": _where, "maximum": _extreme("greater"), "minimum": _extreme("less"), "negative": _negative,
     "absolute": _absolute, "sign": _sign, "power": _power, "cast": _cast, "logical_and": _logic("and"),
-    "logical_or": _logic("or"), "logical_not": _not, "isfinite": _isfinite, "right_shift": _shift, "philox": _philox, "bits": _bitcast,
-    "from_bits": _bitcast, "far_angle": _far_angle(0), "far_quarter": _far_angle(1),
+    "logical_or": _logic("or"), "logical_not": _not, "isfinite": _isfinite, "right_shift": _shift, "philox": _philox,
+    "bits": _bitcast, "from_bits": _bitcast, "far_turn": _far_turn,
+    "far_angle": _of_turn(0), "far_quarter": _of_turn(1),
     "floor": lambda text, args, *_: args[0],
 }  # fmt: skip
