@@ -8,16 +8,17 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.row import Row
 
-__all__ = ["judged", "measure", "spread"]
+__all__ = ["fresh", "fresh_code", "judged", "measure", "spread"]
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 20.0  # seconds that one contender may take in all; it then makes fewer runs, at least 3 (slow peers: 1)
+PATIENCE = 8.0  # seconds that one contender may take in all; it then makes fewer runs, at least 3 (slow peers: 1)
 
 
 def measure(row: Row) -> dict[str, Any]:
@@ -31,6 +32,30 @@ def measure(row: Row) -> dict[str, Any]:
     else:
         result["met"] = all(answers)
     return result
+
+
+def fresh(module: str, *arguments: str) -> str:
+    """What `python -m module arguments` prints, in a process of its own."""
+    return _said(["-m", module, *arguments])
+
+
+def fresh_code(code: str) -> str:
+    """What a line of Python prints, in a process of its own."""
+    return _said(["-c", code])
+
+
+def _said(arguments: list[str]) -> str:
+    found = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=_environment(None))
+    if found.returncode:
+        raise RuntimeError(found.stderr.strip().splitlines()[-1])
+    return found.stdout.strip()
+
+
+def _environment(threads: int | None) -> dict[str, str]:
+    count = str(threads or len(os.sched_getaffinity(0)))
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    numbers = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), count)
+    return os.environ | numbers | {"PYTHONPATH": path, "OMP_WAIT_POLICY": "PASSIVE", "JAX_PLATFORMS": "cpu"}
 
 
 def spread(times: list[float]) -> list[float]:
@@ -113,13 +138,11 @@ class _Worker:
         self.times: list[float] = []
         self.loss = math.nan
         self.spent = 0.0
-        count = threads or len(os.sched_getaffinity(0))
-        numbers = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(count))
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", row.name, name, str(self.part), str(threads)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env=os.environ | numbers | {"PYTHONPATH": path, "OMP_WAIT_POLICY": "PASSIVE", "JAX_PLATFORMS": "cpu"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            env=_environment(threads),
         )  # fmt: skip
         self.absent: str | None = self._answer().get("absent")
 
@@ -145,8 +168,13 @@ class _Worker:
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
+        self.errors.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        return json.loads(line) if line else {"absent": "its process ended"}
+        if line:
+            found: dict[str, Any] = json.loads(line)
+            return found
+        self.errors.seek(0)
+        return {"absent": "its process ended: " + " | ".join(self.errors.read().strip().splitlines()[-1:])}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Workload", "batches", "canonical", "net_weights"]
+__all__ = ["Workload", "batches", "canonical", "exponent", "net_weights"]
 
 Array = np.ndarray[Any, Any]
 
@@ -66,3 +66,9 @@ def net_weights(sizes: tuple[int, ...], dtype: str) -> tuple[Array, ...]:
     for n, m in zip(sizes, sizes[1:], strict=False):
         found += [(rng.standard_normal((n, m)) * (2 / n) ** 0.5).astype(dtype), np.full(m, 0.1, dtype)]
     return tuple(found)
+
+
+def exponent(points: list[tuple[float, float]]) -> float:
+    """p of y = c x^p, by least squares in the logarithms."""
+    x, y = np.log(np.array(points)).T
+    return float(np.polyfit(x, y, 1)[0])
