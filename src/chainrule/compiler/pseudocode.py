@@ -1,0 +1,223 @@
+"""A schedule as short pseudo-code: what is stored, what is fused, in the user's names.
+
+    for i < 32, j < 64: h[i, j] = maximum(sum(k < 784: x[i, k] * w[k, j]) + b[j], 0)
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from chainrule.compiler.schedule import Buffer, Kernel, Product, Schedule
+from chainrule.formula import Affine, Expr, Var
+
+__all__ = ["printed"]
+
+_INFIX = {
+    "add": ("+", 4), "subtract": ("-", 4), "multiply": ("*", 5), "divide": ("/", 5), "remainder": ("%", 5),
+    "power": ("**", 7), "less": ("<", 3), "less_equal": ("<=", 3), "greater": (">", 3), "greater_equal": (">=", 3),
+    "equal": ("==", 3), "not_equal": ("!=", 3), "logical_and": ("and", 2), "logical_or": ("or", 1),
+}  # fmt: skip
+_ATOM = 9
+_WIDTH = 110
+
+
+def printed(found: Schedule) -> str:
+    """The kernels of a schedule, in order, one loop nest a line or short block."""
+    names = _unique(found.buffers)
+    return "\n".join(_Printer(names).kernel(kernel) for kernel in found.kernels)
+
+
+def _unique(buffers: Sequence[Buffer]) -> dict[Buffer, str]:
+    """Every buffer's name, without the module that all are in; a number is put behind those that are taken."""
+    roots = {b.name.split(".")[0] for b in buffers if "." in b.name}
+    root = f"{roots.pop()}." if len(roots) == 1 else ""
+    names: dict[Buffer, str] = {}
+    counts: dict[str, int] = {}
+    for buffer in buffers:
+        name = buffer.name.removeprefix(root)
+        counts[name] = counts.get(name, 0) + 1
+        names[buffer] = name if counts[name] == 1 else f"{name}_{counts[name]}"
+    return names
+
+
+@dataclass
+class _Scope:
+    """The variables of one loop nest or sum, and what is computed once inside it."""
+
+    variables: frozenset[Var]
+    lines: list[str] = field(default_factory=list)
+
+
+class _Printer:
+    """Writes one kernel. What a formula uses more than once is computed into t1, t2, ... first."""
+
+    def __init__(self, names: dict[Buffer, str]):
+        self.names = names
+        self.letters = _letters()
+        self.variables: dict[Var, str] = {}
+        self.known: dict[int, tuple[str, int]] = {}
+        self.scopes: list[_Scope] = []
+        self.temporaries = (f"t{i}" for i in itertools.count(1))
+
+    def kernel(self, kernel: Kernel | Product) -> str:
+        if isinstance(kernel, Product):
+            return self._product(kernel)
+        head = self._loop(kernel.space)
+        self.scopes.append(_Scope(frozenset(kernel.space)))
+        self.uses = _uses(kernel.value)
+        target = self._element(kernel.target, kernel.place)
+        value = self._text(kernel.value)[0]
+        lines = [*self.scopes.pop().lines, f"{target} {'+=' if kernel.adds else '='} {value}"]
+        zero = [f"{self.names[kernel.target]}[...] = 0"] if kernel.zeroes else []
+        if not head:
+            return "\n".join([*zero, *lines])
+        if len(lines) == 1 and len(head) + len(lines[0]) <= _WIDTH:
+            return "\n".join([*zero, f"{head}: {lines[0]}"])
+        return "\n".join([*zero, f"{head}:", *(f"    {line}" for line in lines)])
+
+    def _product(self, kernel: Product) -> str:
+        m, n, k = kernel.sizes
+        a, b = (f"{self.names[x]}{'.T' if turned else ''}" for x, turned in (kernel.a, kernel.b))
+        return f"{self.names[kernel.target]} = {a} @ {b}  # BLAS, ({m}, {k}) by ({k}, {n})"
+
+    def _loop(self, space: Sequence[Var]) -> str:
+        for var in space:
+            self.variables[var] = next(self.letters)
+        turns = [f"{self.variables[v]} < {v.size}" for v in space if v.size != 1]
+        return f"for {', '.join(turns)}" if turns else ""
+
+    # Expressions: a text, and how tightly its outermost operation binds
+    def _text(self, expr: Expr) -> tuple[str, int]:
+        if id(expr) not in self.known:
+            text, strength = self._written(expr)
+            if self.uses.get(id(expr), 0) > 1 and expr.op not in ("const", "read", "position"):
+                scope = self._home(expr)
+                name = next(self.temporaries)
+                scope.lines.append(f"{name} = {text}")
+                text, strength = name, _ATOM
+            self.known[id(expr)] = text, strength
+        return self.known[id(expr)]
+
+    def _home(self, expr: Expr) -> _Scope:
+        """The innermost scope that one of its variables belongs to."""
+        needed = _variables(expr)
+        return next((s for s in reversed(self.scopes) if s.variables & needed), self.scopes[0])
+
+    def _written(self, expr: Expr) -> tuple[str, int]:
+        if expr.op == "const":
+            text = _number(expr.data)
+            return text, 6 if text.startswith("-") else _ATOM
+        if expr.op == "read":
+            return self._element(*expr.data), _ATOM
+        if expr.op == "position":
+            return self._affine(expr.data), 4
+        if expr.op == "reduce":
+            return self._reduction(expr), _ATOM
+        if expr.op == "negative":
+            return "-" + self._under(expr.args[0], 6), 6
+        if expr.op == "cast":
+            return f"{expr.dtype}({self._text(expr.args[0])[0]})", _ATOM
+        if expr.op in _INFIX and len(expr.args) == 2:
+            sign, strength = _INFIX[expr.op]
+            return f"{self._under(expr.args[0], strength)} {sign} {self._under(expr.args[1], strength + 1)}", strength
+        return f"{expr.op}({', '.join(self._text(arg)[0] for arg in expr.args)})", _ATOM
+
+    def _under(self, expr: Expr, strength: int) -> str:
+        text, own = self._text(expr)
+        return text if own >= strength else f"({text})"
+
+    def _reduction(self, expr: Expr) -> str:
+        kind, over = expr.data
+        head = self._loop(over).removeprefix("for ")
+        self.scopes.append(_Scope(frozenset(over)))
+        body = self._text(expr.args[0])[0]
+        return f"{kind}({head}: {'; '.join([*self.scopes.pop().lines, body])})"
+
+    # Positions
+    def _element(self, buffer: Buffer, place: Affine) -> str:
+        indices = _unraveled(place, buffer.shape)
+        if indices is None:
+            return f"{self.names[buffer]}.flat[{self._affine(place)}]"
+        inside = ", ".join(self._affine(index) for index in indices)
+        return f"{self.names[buffer]}[{inside}]" if indices else self.names[buffer]
+
+    def _affine(self, place: Affine) -> str:
+        terms = [self._term(var, factor) for var, factor in place.terms if not _is_zero(var)]
+        if place.offset or not terms:
+            terms.append(str(place.offset))
+        return " + ".join(terms).replace("+ -", "- ")
+
+    def _term(self, var: Var, factor: int) -> str:
+        name = self.variables[var] if var.value is None else self._text(var.value)[0]
+        return {1: name, -1: f"-{name}"}.get(factor, f"{factor} * {name}")
+
+
+def _letters() -> Iterator[str]:
+    yield from "ijklmnpqrsuvwxyz"
+    yield from (f"i{n}" for n in itertools.count(1))
+
+
+def _number(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _uses(value: Expr) -> dict[int, int]:
+    """How often each expression is an argument."""
+    counts = {id(value): 1}
+    stack, seen = [value], {id(value)}
+    while stack:
+        for arg in stack.pop().args:
+            counts[id(arg)] = counts.get(id(arg), 0) + 1
+            if id(arg) not in seen:
+                seen.add(id(arg))
+                stack.append(arg)
+    return counts
+
+
+def _variables(value: Expr) -> frozenset[Var]:
+    """The loop variables in an expression, also those it sums over."""
+    found: set[Var] = set()
+    stack, seen = [value], set()
+    while stack:
+        expr = stack.pop()
+        if id(expr) in seen:
+            continue
+        seen.add(id(expr))
+        stack.extend(expr.args)
+        place = expr.data[1] if expr.op == "read" else expr.data if expr.op == "position" else Affine()
+        for var, _ in place.terms:
+            if var.value is None:
+                found.add(var)
+            else:
+                stack.append(var.value)
+    return frozenset(found)
+
+
+def _unraveled(place: Affine, shape: Sequence[int]) -> list[Affine] | None:
+    """A flat position as one index an axis; None where the axes were merged or split on the way."""
+    indices, offset = [], place.offset
+    terms = {var: factor for var, factor in place.terms if not _is_zero(var)}
+    stride = 1
+    strides = []
+    for n in reversed(shape):
+        strides.append(stride)
+        stride *= max(n, 1)
+    for n, stride in zip(shape, reversed(strides), strict=True):
+        own = () if n == 1 else tuple((v, f // stride) for v, f in terms.items() if f % stride == 0)
+        terms = {v: f for v, f in terms.items() if not any(v is w for w, _ in own)}
+        whole = min(offset // stride, n - 1) if n else 0
+        offset -= whole * stride
+        index = Affine(own, whole)
+        low = whole + sum(min(f * (v.size - 1), 0) for v, f in own)
+        high = whole + sum(max(f * (v.size - 1), 0) for v, f in own)
+        if own and not (0 <= low and high < n):
+            return None
+        indices.append(index)
+    return None if offset or terms else indices
+
+
+def _is_zero(var: Var) -> bool:
+    """Whether a loop variable has the one value 0."""
+    return var.value is None and var.size == 1
