@@ -284,25 +284,39 @@ def _angle(x: Number) -> tuple[Number, Number, Number]:
     return _where(far, Number("far_quarter", (turn,), _I64), _integer(rounded)), r, c
 
 
-def _wave(turned: int) -> Callable[[Number], Number]:
-    """The sine, or the sine a quarter `turned` ahead: the cosine."""
+def _short_angle(x: Number) -> tuple[Number, Number]:
+    """n and r as in `_angle`, for a float32 given as a float64: digits enough in one number."""
+    rounded = _fma(x, 2 / np.pi, _rounder(x))
+    n = rounded - _rounder(x)
+    r = _fma(n, -PI_HALVES[1], _fma(n, -PI_HALVES[0], x))
+    far, turn = np.absolute(x) > FAR, Number("far_turn", (x,), _F64)
+    r = _where(far, Number("far_angle", (turn,), _F64), r)
+    return _where(far, Number("far_quarter", (turn,), _I64), _integer(rounded)), r
 
-    def wave(given: Number) -> Number:
-        which, x = _size(given), given.astype(_F64)
-        n, r, c = _angle(x)
-        n = n + turned
+
+def _waves(x: Number) -> tuple[Number, Number, Number]:
+    """n, sin(r) and cos(r) for x = n pi / 2 + r, in float64."""
+    if not _size(x):
+        n, r = _short_angle(x.astype(_F64))
         z = r * r
-        cube = z * r
-        sine = r + _fma(cube, _polynomial(SIN[which], z), _fma(-0.5 * z, c, c))
-        half = 0.5 * z
-        first = 1 - half
-        cosine = first + (((1 - first) - half) + _fma(z * z, _polynomial(COS[which], z), -(r * c)))
+        return n, _fma(z * r, _polynomial(SIN[0], z), r), _fma(z * z, _polynomial(COS[0], z), 1 - 0.5 * z)
+    n, r, c = _angle(x)
+    z, half = r * r, 0.5 * r * r
+    first = 1 - half
+    sine = r + _fma(z * r, _polynomial(SIN[1], z), _fma(-half, c, c))
+    return n, sine, first + (((1 - first) - half) + _fma(z * z, _polynomial(COS[1], z), -(r * c)))
+
+
+def _wave(turned: int) -> Callable[[Number], Number]:
+    """The sine, or the sine `turned` a quarter ahead: the cosine."""
+
+    def wave(x: Number) -> Number:
+        n, sine, cosine = _waves(x)
+        n = n + turned
         found = _where((n & 1) == 0, sine, cosine)
-        found = _where((n & 2) == 0, found, -found)
+        found = _where((n & 2) == 0, found, -found).astype(x.dtype)
         found = _where(np.absolute(x) < np.inf, found, x - x)
-        if not turned:
-            found = _where(np.absolute(x) < 2.0**-30, x, found)
-        return found.astype(given.dtype)
+        return found if turned else _where(np.absolute(x) < 2.0**-30, x, found)
 
     return wave
 
