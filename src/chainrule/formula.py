@@ -82,6 +82,24 @@ class Expr(np.lib.mixins.NDArrayOperatorsMixin):
     dtype: DType
     data: Any = field(default=None)
 
+    @functools.cached_property
+    def needs(self) -> frozenset[Var]:
+        """The loop variables that it depends on, without those it sums over itself."""
+        found: set[Var] = set()
+        for arg in self.args:
+            found |= arg.needs
+        for var, _ in self.place.terms:
+            found |= {var} if var.value is None else var.value.needs
+        return frozenset(found - set(self.data[1]) if self.op == "reduce" else found)
+
+    @property
+    def place(self) -> Affine:
+        """Where a read reads, and the position that a "position" is."""
+        if self.op == "read":
+            found: Affine = self.data[1]
+            return found
+        return self.data if self.op == "position" else Affine()
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Expr:
         if method != "__call__" or kwargs:
             return NotImplemented

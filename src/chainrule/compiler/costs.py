@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from chainrule.compiler.schedule import Buffer, Kernel, Product, Schedule
-from chainrule.formula import Affine, Expr, Var
+from chainrule.compiler.schedule import Buffer, Kernel, Product, Schedule, targets
+from chainrule.formula import Expr, Var
 
 __all__ = ["Report", "costs"]
 
@@ -58,47 +59,39 @@ def _product(kernel: Product) -> tuple[int, int, int]:
 
 
 def _kernel(kernel: Kernel) -> tuple[int, int, int]:
-    needs: dict[int, frozenset[Var]] = {}
-    flops, read = 0, {}
-    for expr in _inputs_first(kernel):
-        own = _place(expr).terms
-        found = frozenset(v for v, _ in own if v.value is None).union(
-            *(needs[id(a)] for a in expr.args), *(needs[id(v.value)] for v, _ in own if v.value is not None)
-        )
-        turns = _turns(found)
+    flops, read, written = 0, Counter[Buffer](), Counter[Buffer]()
+    own = set(targets(kernel)) if kernel.ordered is None else set()
+    for expr in _expressions(kernel):
+        turns = _turns(expr.needs | set(expr.data[1]) if expr.op == "reduce" else expr.needs)
         if expr.op not in _NO_WORK:
             flops += turns
-        if expr.op == "read":
-            buffer: Buffer = expr.data[0]
-            read[buffer] = min(buffer.size, read.get(buffer, 0) + turns)
-        needs[id(expr)] = found - set(expr.data[1]) if expr.op == "reduce" else found
-    written = _turns(kernel.space)
-    if kernel.adds:
-        flops += written
-        read[kernel.target] = min(kernel.target.size, written)
-    bytes_read = sum(n * buffer.dtype.itemsize for buffer, n in read.items())
-    return flops, bytes_read, (kernel.target.size if kernel.zeroes else written) * kernel.target.dtype.itemsize
+        if expr.op == "read" and expr.data[0] not in own:
+            read[expr.data[0]] += turns
+    for write in kernel.writes:
+        turns = _turns(kernel.space)
+        written[write.target] += write.target.size if kernel.zeroes else turns if write.stored else 0
+        if write.adds:
+            flops, read[write.target] = flops + turns, turns
+    return flops, _bytes(read), _bytes(written)
 
 
-def _turns(variables: Sequence[Var] | frozenset[Var]) -> int:
+def _bytes(elements: Counter[Buffer]) -> int:
+    return sum(min(n, buffer.size) * buffer.dtype.itemsize for buffer, n in elements.items())
+
+
+def _turns(variables: Iterable[Var]) -> int:
     return math.prod(v.size for v in variables)
 
 
-def _place(expr: Expr) -> Affine:
-    found: Affine = expr.data[1] if expr.op == "read" else expr.data if expr.op == "position" else Affine()
-    return found
-
-
-def _inputs_first(kernel: Kernel) -> Iterator[Expr]:
-    """Every expression of a kernel once, after those it is computed from."""
-    roots = [kernel.value, *(v.value for v, _ in kernel.place.terms if v.value is not None)]
-    stack, seen = [(root, False) for root in roots], set()
+def _expressions(kernel: Kernel) -> Iterator[Expr]:
+    """Every expression of a kernel once."""
+    stack = [write.value for write in kernel.writes]
+    stack += [var.value for write in kernel.writes for var, _ in write.place.terms if var.value is not None]
+    seen: set[int] = set()
     while stack:
-        expr, ready = stack.pop()
-        if ready:
-            yield expr
-        elif id(expr) not in seen:
+        expr = stack.pop()
+        if id(expr) not in seen:
             seen.add(id(expr))
-            stack.append((expr, True))
-            inside = (v.value for v, _ in _place(expr).terms if v.value is not None)
-            stack += [(x, False) for x in (*expr.args, *inside)]
+            yield expr
+            stack.extend(expr.args)
+            stack.extend(var.value for var, _ in expr.place.terms if var.value is not None)

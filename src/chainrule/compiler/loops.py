@@ -14,7 +14,8 @@ import numpy as np
 
 from chainrule.compiler.elementary import ELEMENTARY
 from chainrule.compiler import blas
-from chainrule.compiler.schedule import Buffer, Kernel, Product
+from chainrule.compiler.axes import all_of, strips, sum_axis, vector_axis
+from chainrule.compiler.schedule import Buffer, Kernel, Product, Write, targets
 from chainrule.compiler.scalars import FLAGS, REASSOCIATED, emit, lanes, literal, splat, type_of
 from chainrule.compiler.text import Text, Value
 from chainrule.dtypes import DType
@@ -38,9 +39,10 @@ def write_kernel(text: Text, kernel: Kernel | Product, pointers: dict[Buffer, Va
         blas.call(text, kernel.target.dtype, kernel.sizes, *operands, pointers[kernel.target])
         return
     if kernel.zeroes:
-        nbytes = kernel.target.size * kernel.target.dtype.itemsize
+        (target,) = targets(kernel)
+        nbytes = target.size * target.dtype.itemsize
         text.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
-        text.do(f"call void @llvm.memset.p0.i64(ptr {pointers[kernel.target]}, i8 0, i64 {nbytes}, i1 false)")
+        text.do(f"call void @llvm.memset.p0.i64(ptr {pointers[target]}, i8 0, i64 {nbytes}, i1 false)")
     if all(var.size for var in kernel.space):
         _Writer(text, kernel, pointers).write()
 
@@ -53,11 +55,10 @@ class _Writer:
         self.width = 1  # lanes of the vector variable `along`
         self.along: Var | None = None
         self.unrolled = 1
-        self.needs: dict[int, frozenset[Var]] = {}
         self.kept: list[Expr] = []  # expressions made here stay alive, since they are known by identity
 
     def write(self) -> None:
-        vector = _vector_axis(self.kernel, self._needs)
+        vector = vector_axis(self.kernel)
         outer = [var for var in self.kernel.space if var is not vector]
         self._nest(outer, vector)
 
@@ -72,7 +73,7 @@ class _Writer:
     # Loops
     def _for(self, var: Var, body: Callable[[], None]) -> None:
         """`body` for every value of `var`, written out if they are few."""
-        self._hoist(self.kernel.value, {var, *self._unbound()})
+        self._hoist_all({var, *self._unbound()})
         if var.size <= _UNROLLED and self.unrolled * var.size <= _UNROLLED_TOTAL:
             self.unrolled *= var.size
             for i in range(var.size):
@@ -93,13 +94,9 @@ class _Writer:
 
     def _strips(self, var: Var) -> None:
         """The vector axis in strips of falling width."""
-        self._hoist(self.kernel.value, {var})
+        self._hoist_all({var})
         self.along = var
-        start = 0
-        for width in _widths(_lanes(self.kernel)):
-            count = (var.size - start) // width
-            if not count:
-                continue
+        for start, stop, width in strips(var.size, _lanes(self.kernel)):
             self.width = width
 
             def turn(i: Value, _: list[Value]) -> list[Value]:
@@ -107,13 +104,11 @@ class _Writer:
                     self._store()
                 return []
 
-            stop = start + count * width
-            if count <= 2:
+            if stop - start <= 2 * width:
                 for i in range(start, stop, width):
                     turn(str(i), [])
             else:
                 self.text.loop(start, stop, width, [], turn)
-            start = stop
         self.width, self.along = 1, None
 
     @contextmanager
@@ -127,18 +122,24 @@ class _Writer:
             del self.bound[var]
 
     def _store(self) -> None:
-        kernel, text = self.kernel, self.text
-        value = self._value(kernel.value)
-        dtype, width = kernel.target.dtype, self.width
-        if width == 1 or kernel.place.stride(self.along) == 1:  # type: ignore[arg-type]
-            address = self._address(kernel.target, self._offset(kernel.place))
-            if kernel.adds:
+        """One element of every result (or one strip)."""
+        for write in self.kernel.writes:
+            value = self._value(write.value)
+            self.scopes[-1][id(write.target), self.width] = value
+            if write.stored:
+                self._write(write, value)
+
+    def _write(self, write: Write, value: Value) -> None:
+        dtype, width = write.target.dtype, self.width
+        if width == 1 or write.place.stride(self.along) == 1:  # type: ignore[arg-type]
+            address = self._address(write.target, self._offset(write.place))
+            if write.adds:
                 value = self._add(self._load(address, dtype, width), value, dtype)
             self._put(address, value, dtype, width)
             return
-        for lane, offset in enumerate(self._lane_offsets(kernel.place)):
-            one = text.let(f"extractelement {type_of(dtype, width)} {value}, i64 {lane}")
-            self._put(self._address(kernel.target, offset), one, dtype, 1)
+        for lane, offset in enumerate(self._lane_offsets(write.place)):
+            one = self.text.let(f"extractelement {type_of(dtype, width)} {value}, i64 {lane}")
+            self._put(self._address(write.target, offset), one, dtype, 1)
 
     def _add(self, a: Value, b: Value, dtype: DType) -> Value:
         return emit(self.text, "add", [a, b], [dtype, dtype], dtype, self.width)
@@ -223,22 +224,8 @@ class _Writer:
         self.text.do(f"store {type_of(dtype, width)} {value}, ptr {address}, align {dtype.itemsize}")
 
     # Values
-    def _needs(self, expr: Expr) -> frozenset[Var]:
-        """The loop variables that an expression depends on, without those it sums over itself."""
-        if id(expr) not in self.needs:
-            found: set[Var] = set()
-            for arg in expr.args:
-                found |= self._needs(arg)
-            for var, _ in _place_of(expr).terms:
-                found |= {var} if var.value is None else self._needs(var.value)
-            if expr.op == "reduce":
-                found -= set(expr.data[1])
-            self.needs[id(expr)] = frozenset(found)
-            self.kept.append(expr)
-        return self.needs[id(expr)]
-
     def _is_vector(self, expr: Expr) -> bool:
-        return self.width > 1 and self.along in self._needs(expr)
+        return self.width > 1 and self.along in expr.needs
 
     def _value(self, expr: Expr) -> Value:
         """The value in all lanes."""
@@ -286,6 +273,9 @@ class _Writer:
 
     def _read(self, expr: Expr) -> Value:
         buffer, place = expr.data
+        for scope in reversed(self.scopes):
+            if (id(buffer), self.width) in scope:  # written by this kernel, at this place
+                return scope[id(buffer), self.width]
         moved = any(var.value is not None and self._is_vector(var.value) for var, _ in place.terms)
         if self.width == 1 or (place.stride(self.along) == 1 and not moved):
             return self._load(self._address(buffer, self._offset(place)), expr.dtype, self.width)
@@ -325,9 +315,13 @@ class _Writer:
         return self.text.let(f"add {type_of(_I64, self.width)} {first}, {ramp}")
 
     # Reductions
+    def _hoist_all(self, unbound: set[Var]) -> None:
+        for write in self.kernel.writes:
+            self._hoist(write.value, unbound)
+
     def _hoist(self, expr: Expr, unbound: set[Var]) -> None:
         """Computes now what an expression needs of values that do not change in the loop to come."""
-        if not (self._needs(expr) & unbound) and not self._reads_target(expr):
+        if not (expr.needs & unbound) and not self._reads_target(expr):
             if expr.op != "const":
                 self._value(expr)
             return
@@ -348,7 +342,7 @@ class _Writer:
         if not all(var.size for var in over):
             return splat(self.text, first, expr.dtype, self.width)
         self._hoist(body, set(over) | self._unbound())
-        vector = _sum_axis(body, over, self._needs) if self.width == 1 else None
+        vector = sum_axis(body, over) if self.width == 1 else None
         if vector is not None:
             return self._across(expr, kind, [var for var in over if var is not vector], vector)
         return self._accumulate(kind, expr.dtype, over, splat(self.text, first, expr.dtype, self.width), body)
@@ -382,33 +376,24 @@ class _Writer:
     def _across(self, expr: Expr, kind: str, outer: list[Var], var: Var) -> Value:
         """A reduction whose vectors run along its own variable `var`: one partial result a strip width."""
         (body,), dtype = expr.args, expr.dtype
-        total = _identity(kind, dtype)
-        start, self.along = 0, var
-        for width in _widths(_most_lanes(body, dtype)):
-            count = (var.size - start) // width
-            if not count:
-                continue
+        nothing = _identity(kind, dtype)
+        total, self.along = nothing, var
+
+        def turn(i: Value, carried: list[Value]) -> list[Value]:
+            with self._scope({var: i}):
+                return [self._accumulate(kind, dtype, outer, carried[0], body)]
+
+        for start, stop, width in strips(var.size, _most_lanes(body, dtype)):
             self.width = width
-            strip = Var(count)
-            begin = start
-
-            def part(total: Value, strip: Var = strip, begin: int = begin, width: int = width) -> Value:
-                def turn(i: Value, carried: list[Value]) -> list[Value]:
-                    with self._scope({var: i}):
-                        return [self._accumulate(kind, dtype, outer, carried[0], body)]
-
-                if strip.size <= 2:
-                    for k in range(strip.size):
-                        (total,) = turn(str(begin + k * width), [total])
-                    return total
-                stop = begin + strip.size * width
-                return self.text.loop(begin, stop, width, [(type_of(dtype, width), total)], turn)[0]
-
-            partial = part(splat(self.text, _identity(kind, dtype), dtype, width))
+            partial = splat(self.text, nothing, dtype, width)
+            if stop - start <= 2 * width:
+                for i in range(start, stop, width):
+                    (partial,) = turn(str(i), [partial])
+            else:
+                (partial,) = self.text.loop(start, stop, width, [(type_of(dtype, width), partial)], turn)
             one = self._horizontal(kind, partial, dtype, width)
             self.width = 1
-            total = one if total == _identity(kind, dtype) else self._combine(kind, total, one, dtype)
-            start += count * width
+            total = one if total == nothing else self._combine(kind, total, one, dtype)
         self.along = None
         return total
 
@@ -468,79 +453,15 @@ def _identity(kind: str, dtype: DType) -> Value:
     return literal(0 if dtype.kind == "b" else np.iinfo(dtype).min, dtype)
 
 
-def _place_of(expr: Expr) -> Affine:
-    if expr.op == "read":
-        place: Affine = expr.data[1]
-        return place
-    return expr.data if expr.op == "position" else Affine()
-
-
 def _lanes(kernel: Kernel) -> int:
     """The widest strip of a kernel: several vectors where it sums, so that several accumulators are carried."""
-    most = _VECTOR_BYTES // kernel.value.dtype.itemsize
-    sums = [e for e in _all(kernel.value) if e.op == "reduce"]
+    values = [write.value for write in kernel.writes]
+    sums = [e for value in values for e in all_of(value) if e.op == "reduce"]
+    most = _VECTOR_BYTES // max(value.dtype.itemsize for value in values)
     return max((_most_lanes(e.args[0], e.dtype) for e in sums), default=most)
 
 
 def _most_lanes(body: Expr, dtype: DType) -> int:
     """The widest strip of a sum: several vectors, so that several accumulators are carried, if its terms are short."""
-    short = sum(1 for _ in _all(body)) <= _SHORT
+    short = sum(1 for _ in all_of(body)) <= _SHORT
     return _VECTOR_BYTES // dtype.itemsize * (_ACCUMULATORS if short else 1)
-
-
-def _widths(most: int) -> Iterator[int]:
-    while most:
-        yield most
-        most //= 2
-
-
-def _all(expr: Expr) -> Iterator[Expr]:
-    seen: set[int] = set()
-    stack = [expr]
-    while stack:
-        found = stack.pop()
-        if id(found) not in seen:
-            seen.add(id(found))
-            yield found
-            stack.extend(found.args)
-
-
-def _scattered(expr: Expr, var: Var, needs: Callable[[Expr], frozenset[Var]]) -> int:
-    """How many reads do not stand still and are not contiguous along `var`."""
-    count = 0
-    for found in _all(expr):
-        if found.op == "read":
-            place: Affine = found.data[1]
-            indirect = any(v.value is not None and var in needs(v.value) for v, _ in place.terms)
-            count += indirect or place.stride(var) not in (0, 1)
-    return count
-
-
-def _vector_axis(kernel: Kernel, needs: Callable[[Expr], frozenset[Var]]) -> Var | None:
-    """The axis of the result along which a kernel's vectors run, if any."""
-    indirect = {v for var, _ in kernel.place.terms if var.value is not None for v in needs(var.value)}
-    best: tuple[int, int] | None = None
-    chosen = None
-    for var in kernel.space:
-        if var is kernel.ordered or var in indirect or kernel.place.stride(var) != 1 or var.size < 2:
-            continue
-        rank = (-_scattered(kernel.value, var, needs), var.size)
-        if best is None or rank > best:
-            best, chosen = rank, var
-    if chosen is None or best is None:
-        return None
-    sums = [e for e in _all(kernel.value) if e.op == "reduce" and e.data[0] != "argmax"]
-    inner = [a for e in sums for a in [_sum_axis(e.args[0], e.data[1], needs)] if a is not None]
-    if inner and (best[0] < 0 or chosen.size < 4) and max(v.size for v in inner) >= 4:
-        return None
-    return chosen
-
-
-def _sum_axis(body: Expr, over: Sequence[Var], needs: Callable[[Expr], frozenset[Var]]) -> Var | None:
-    """The variable of a sum along which its vectors run, if nearly all it does is contiguous there."""
-    steps = list(_all(body))
-    if any(e.op in ("reduce", "position") for e in steps):
-        return None
-    fit = [(_scattered(body, var, needs), -var.size, i) for i, var in enumerate(over) if var.size >= 4]
-    scattered, _, i = min(fit, default=(len(steps), 0, 0))
-    return over[i] if scattered * 8 <= len(steps) else None

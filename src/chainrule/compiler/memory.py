@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from chainrule.compiler.schedule import Buffer, Kernel, Schedule, reads, targets
 
-from chainrule.compiler.schedule import Buffer, Kernel, Product, Schedule
-from chainrule.formula import Expr
-
-__all__ = ["plan", "reads"]
+__all__ = ["plan"]
 
 _ALIGNMENT = 64  # a cache line, and the widest vector
 
@@ -17,11 +14,12 @@ def plan(found: Schedule) -> int:
 
     First fit over the lives: from the first kernel that writes a buffer to the last that reads it.
     """
+    unstored = {w.target for k in found.kernels if isinstance(k, Kernel) for w in k.writes if not w.stored}
     first: dict[Buffer, int] = {}
     last: dict[Buffer, int] = {}
     for i, kernel in enumerate(found.kernels):
-        for buffer in (kernel.target, *(source for source, _ in reads(kernel))):
-            if buffer.kind == "arena":
+        for buffer in (*targets(kernel), *(source for source, _ in reads(kernel))):
+            if buffer.kind == "arena" and buffer not in unstored:
                 first.setdefault(buffer, i)
                 last[buffer] = i
     placed: list[tuple[int, int, Buffer]] = []  # start, end in bytes
@@ -36,23 +34,3 @@ def plan(found: Schedule) -> int:
         buffer.place = start
         placed.append((start, start + nbytes, buffer))
     return max((end for _, end, _ in placed), default=0)
-
-
-def reads(kernel: Kernel | Product) -> Iterator[tuple[Buffer, object]]:
-    """Every (buffer, offset) that a kernel reads, each expression once; offset None: all of it."""
-    if isinstance(kernel, Product):
-        yield kernel.a[0], None
-        yield kernel.b[0], None
-        return
-    seen: set[int] = set()
-    stack = [kernel.value, *(var.value for var, _ in kernel.place.terms if var.value)]
-    while stack:
-        expr: Expr = stack.pop()
-        if id(expr) in seen:
-            continue
-        seen.add(id(expr))
-        stack.extend(expr.args)
-        if expr.op == "read":
-            source, offset = expr.data
-            yield source, offset
-            stack.extend(var.value for var, _ in offset.terms if var.value is not None)

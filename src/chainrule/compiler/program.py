@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chainrule.compiler import memory
 from chainrule.compiler.loops import write_kernel
-from chainrule.compiler.schedule import Buffer, Product, Schedule
+from chainrule.compiler.schedule import Buffer, Product, Schedule, reads, targets
 from chainrule.compiler.text import Text, Value
 
 __all__ = ["ENTRY", "Loop", "assemble"]
@@ -139,12 +139,16 @@ def _in_place(found: Schedule, loop: Loop) -> dict[Buffer, Buffer]:
     aliased: dict[Buffer, Buffer] = {}
     for o, i in loop.carried:
         out, source = _numbered(found, "output", o), _numbered(found, "input", i)
-        writers = [k for k, kernel in enumerate(found.kernels) if kernel.target is out]
-        writer = found.kernels[writers[0]]
-        if len(writers) != 1 or isinstance(writer, Product) or writer.zeroes:
+        at = next(k for k, kernel in enumerate(found.kernels) if out in targets(kernel))
+        writer = found.kernels[at]
+        if isinstance(writer, Product) or writer.zeroes or any(out in targets(k) for k in found.kernels[at + 1 :]):
             continue
-        same_place = all(offset == writer.place for b, offset in memory.reads(writer) if b is source)
-        later = any(b is source for kernel in found.kernels[writers[0] + 1 :] for b, _ in memory.reads(kernel))
+        mine = next(k for k, write in enumerate(writer.writes) if write.target is out)
+        place, after = writer.writes[mine].place, replace(writer, writes=writer.writes[mine + 1 :])
+        if any(b is source for b, _ in reads(after)):
+            continue
+        same_place = all(offset == place for b, offset in reads(writer) if b is source)
+        later = any(b is source for kernel in found.kernels[at + 1 :] for b, _ in reads(kernel))
         if same_place and not later:
             aliased[out] = source
     return aliased

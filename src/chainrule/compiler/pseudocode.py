@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from chainrule.compiler.schedule import Buffer, Kernel, Product, Schedule
+from chainrule.compiler.schedule import Buffer, Kernel, Product, Schedule, Write
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["printed"]
@@ -59,6 +59,7 @@ class _Printer:
         self.variables: dict[Var, str] = {}
         self.known: dict[int, tuple[str, int]] = {}
         self.scopes: list[_Scope] = []
+        self.registers: set[Buffer] = set()
         self.temporaries = (f"t{i}" for i in itertools.count(1))
 
     def kernel(self, kernel: Kernel | Product) -> str:
@@ -66,16 +67,23 @@ class _Printer:
             return self._product(kernel)
         head = self._loop(kernel.space)
         self.scopes.append(_Scope(frozenset(kernel.space)))
-        self.uses = _uses(kernel.value)
-        target = self._element(kernel.target, kernel.place)
-        value = self._text(kernel.value)[0]
-        lines = [*self.scopes.pop().lines, f"{target} {'+=' if kernel.adds else '='} {value}"]
-        zero = [f"{self.names[kernel.target]}[...] = 0"] if kernel.zeroes else []
+        self.uses = _uses([write.value for write in kernel.writes])
+        for write in kernel.writes:
+            self._write(write)
+        lines = self.scopes.pop().lines
+        zero = [f"{self.names[kernel.writes[0].target]}[...] = 0"] if kernel.zeroes else []
         if not head:
             return "\n".join([*zero, *lines])
         if len(lines) == 1 and len(head) + len(lines[0]) <= _WIDTH:
             return "\n".join([*zero, f"{head}: {lines[0]}"])
         return "\n".join([*zero, f"{head}:", *(f"    {line}" for line in lines)])
+
+    def _write(self, write: Write) -> None:
+        value = self._text(write.value)[0]
+        if not write.stored:
+            self.registers.add(write.target)
+        target = self._element(write.target, write.place)
+        self.scopes[0].lines.append(f"{target} {'+=' if write.adds else '='} {value}")
 
     def _product(self, kernel: Product) -> str:
         m, n, k = kernel.sizes
@@ -102,8 +110,7 @@ class _Printer:
 
     def _home(self, expr: Expr) -> _Scope:
         """The innermost scope that one of its variables belongs to."""
-        needed = _variables(expr)
-        return next((s for s in reversed(self.scopes) if s.variables & needed), self.scopes[0])
+        return next((s for s in reversed(self.scopes) if s.variables & expr.needs), self.scopes[0])
 
     def _written(self, expr: Expr) -> tuple[str, int]:
         if expr.op == "const":
@@ -137,6 +144,8 @@ class _Printer:
 
     # Positions
     def _element(self, buffer: Buffer, place: Affine) -> str:
+        if buffer in self.registers:
+            return self.names[buffer]
         indices = _unraveled(place, buffer.shape)
         if indices is None:
             return f"{self.names[buffer]}.flat[{self._affine(place)}]"
@@ -163,10 +172,12 @@ def _number(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _uses(value: Expr) -> dict[int, int]:
-    """How often each expression is an argument."""
-    counts = {id(value): 1}
-    stack, seen = [value], {id(value)}
+def _uses(values: Sequence[Expr]) -> dict[int, int]:
+    """How often each expression is used, as a value or as an argument."""
+    counts: dict[int, int] = {}
+    for value in values:
+        counts[id(value)] = counts.get(id(value), 0) + 1
+    stack, seen = list(values), {id(value) for value in values}
     while stack:
         for arg in stack.pop().args:
             counts[id(arg)] = counts.get(id(arg), 0) + 1
@@ -174,25 +185,6 @@ def _uses(value: Expr) -> dict[int, int]:
                 seen.add(id(arg))
                 stack.append(arg)
     return counts
-
-
-def _variables(value: Expr) -> frozenset[Var]:
-    """The loop variables in an expression, also those it sums over."""
-    found: set[Var] = set()
-    stack, seen = [value], set()
-    while stack:
-        expr = stack.pop()
-        if id(expr) in seen:
-            continue
-        seen.add(id(expr))
-        stack.extend(expr.args)
-        place = expr.data[1] if expr.op == "read" else expr.data if expr.op == "position" else Affine()
-        for var, _ in place.terms:
-            if var.value is None:
-                found.add(var)
-            else:
-                stack.append(var.value)
-    return frozenset(found)
 
 
 def _unraveled(place: Affine, shape: Sequence[int]) -> list[Affine] | None:

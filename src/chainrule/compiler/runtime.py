@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler import blas
+from chainrule.compiler.merge import merged
 from chainrule.compiler.program import ENTRY, Loop, assemble
 from chainrule.compiler.schedule import Product, Rows, Schedule, schedule
 from chainrule.compiler.signature import signature
@@ -136,6 +137,8 @@ _CODE: dict[Any, _Compiled] = {}  # by everything that decides the code, so that
 def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | None) -> _Compiled:
     parts = [step] if record is None else [step, record]
     found = [schedule(part.inputs, part.outputs, rows if part is step else None) for part in parts]
+    for part in found:
+        part.kernels = merged(part.kernels)
     try:
         ir, arenas = assemble(found[0], loop, *found[1:])
     except NotImplementedError as error:

@@ -6,8 +6,9 @@ substituting its formula; nothing about particular pairs of operations is writte
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +20,10 @@ from chainrule.formula import (
 from chainrule.graph import Node, walk
 from chainrule.primitives.contraction import parse
 
-__all__ = ["Buffer", "Kernel", "Product", "Rows", "Schedule", "schedule", "uniform"]
+__all__ = ["Buffer", "Kernel", "Product", "Rows", "Schedule", "Write", "reads", "schedule", "targets", "uniform"]
 
-_LARGEST_INLINE = 400  # operations of one element's formula; also bounds the recursion
+_LARGEST_INLINE = 400  # operations of one element's formula
+_DEEPEST_INLINE = 100  # bounds the recursion over formulas
 _TRANSPARENT = frozenset(("alias", "stop_gradient", "custom"))
 
 
@@ -34,20 +36,29 @@ class Buffer:
     dtype: DType
     kind: str  # "input", "output", "held" (a leaf's own array) or "arena"
     place: int = -1  # which input, output or held leaf; the offset in bytes for the arena
+    shape: tuple[int, ...] = ()  # as the user sees it
+
+
+@dataclass(frozen=True, eq=False)
+class Write:
+    """target[place] = value (or += value, where it `adds`); not `stored`: only the kernel itself reads it."""
+
+    target: Buffer
+    place: Affine
+    value: Expr
+    node: Node
+    adds: bool = False
+    stored: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """for every `space`: target[place] = value (or += value, where `adds`)."""
+    """for every `space`: its writes, in order."""
 
-    target: Buffer
     space: tuple[Var, ...]
-    place: Affine
-    value: Expr
-    adds: bool = False
-    ordered: Var | None = None
-    zeroes: bool = False  # the whole target becomes 0 first; `space` may then be written in part
-    node: Node | None = None
+    writes: tuple[Write, ...]
+    ordered: Var | None = None  # turns of this one must follow one another
+    zeroes: bool = False  # the whole (one) target becomes 0 first; `space` may then be written in part
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +120,8 @@ class _Scheduler:
         self.stored = _stored(self.order, leaves, outputs, self.products)
         self.found = Schedule()
         self.operands: dict[Node, Operand] = {}
-        self.sizes: dict[Node, int] = {}
+        self.spaces: dict[tuple[int, ...], tuple[Var, ...]] = {}
+        self.readers = {x: node.path for node in reversed(self.order) for x in node.inputs if x.is_leaf}
 
     def run(self) -> Schedule:
         for i, node in enumerate(self.inputs):
@@ -138,10 +150,16 @@ class _Scheduler:
         size = 1
         for n in node.shape:
             size *= n
-        buffer = Buffer(node.label, size, node.dtype, kind, place)
+        buffer = Buffer(self._called(node), size, node.dtype, kind, place, node.shape)
         self.found.buffers.append(buffer)
         self._place(node, buffer)
         return buffer
+
+    def _called(self, node: Node) -> str:
+        """The user's name behind its module's path; a parameter has the path of the module that reads it."""
+        if node.is_leaf and node.tracked and node.value is not None and not node.path:
+            return ".".join((*self.readers.get(node, ()), node.label))
+        return ".".join((*node.path, node.label))
 
     def _place(self, node: Node, buffer: Buffer) -> None:
         self.found.views[node] = buffer
@@ -150,7 +168,14 @@ class _Scheduler:
         def at(index: tuple[Affine, ...]) -> Expr:
             return read(buffer, _offset(index, strides), node.dtype)
 
-        self.operands[node] = Operand(node.shape, node.dtype, at)
+        self.operands[node] = Operand(node.shape, node.dtype, _once(at))
+
+    def _space(self, sizes: tuple[int, ...]) -> tuple[Var, ...]:
+        """The loop variables over these sizes, the same for all kernels: so that kernels can be merged as they are."""
+        return self.spaces.setdefault(sizes, tuple(Var(n) for n in sizes))
+
+    def _add(self, space: tuple[Var, ...], write: Write) -> None:
+        self.found.kernels.append(Kernel(space, (write,)))
 
     def _store(self, node: Node) -> None:
         """The kernels that compute `node` into its buffer."""
@@ -163,29 +188,30 @@ class _Scheduler:
         operands = [self.operands[x] for x in node.inputs]
         strides = strides_of(node.shape)
         if not isinstance(lower, Stores):
-            space = tuple(Var(n) for n in node.shape)
+            space = self._space(node.shape)
             index = tuple(affine(v) for v in space)
             value = self._formula(node)(index)
-            self.found.kernels.append(Kernel(buffer, space, _offset(index, strides), value, node=node))
+            self._add(space, Write(buffer, _offset(index, strides), value, node))
             return
         zeroed = lower.zeroed
         for store in lower.plan(operands, self.operands[node], **node.attrs):
-            space = tuple(Var(n) for n in store.sizes)
+            space = self._space(store.sizes)
             index = tuple(affine(v) for v in space)
             ordered = None if store.ordered is None else space[store.ordered]
             place = _offset([affine(k) for k in store.place(index)], strides)
             value = store.value(index)
-            self.found.kernels.append(Kernel(buffer, space, place, value, store.adds, ordered, zeroed, node))
+            write = Write(buffer, place, value, node, store.adds)
+            self.found.kernels.append(Kernel(space, (write,), ordered, zeroed))
             zeroed = False
 
     def _as_buffer(self, node: Node) -> Buffer:
         """The buffer of a node; rows of a larger array, and constants, are copied into one."""
         if node not in self.found.views:
             operand = self.operands[node]
-            space = tuple(Var(n) for n in node.shape)
+            space = self._space(node.shape)
             index = tuple(affine(v) for v in space)
             buffer = self._buffer(node, "arena", -1)
-            self.found.kernels.append(Kernel(buffer, space, _offset(index, strides_of(node.shape)), operand[index], node=node))
+            self._add(space, Write(buffer, _offset(index, strides_of(node.shape)), operand[index], node))
         return self.found.views[node]
 
     def _formula(self, node: Node) -> Callable[[tuple[Affine, ...]], Expr]:
@@ -196,28 +222,20 @@ class _Scheduler:
         return lambda index: lower(operands, index, **node.attrs)
 
     def _inlined(self, node: Node) -> Operand:
-        """An operand that is computed where it is read, once an index."""
-        formula = self._formula(node)
-        seen: dict[tuple[Affine, ...], Expr] = {}
-
-        def at(index: tuple[Affine, ...]) -> Expr:
-            if index not in seen:
-                seen[index] = formula(index)
-            return seen[index]
-
-        return Operand(node.shape, node.dtype, at)
+        """An operand that is computed where it is read."""
+        return Operand(node.shape, node.dtype, _once(self._formula(node)))
 
     def _some_rows(self, leaf: Node, whole: Node, numbers: Node) -> Operand:
         size, array, at = whole.shape[0], self.operands[whole], self.operands[numbers]
         return Operand(leaf.shape, leaf.dtype, lambda index: array[(Var(size, at[index[:1]]), *index[1:])])
 
     def _write_rows(self, node: Node, whole: Node, numbers: Node) -> None:
-        space = tuple(Var(n) for n in node.shape)
+        space = self._space(node.shape)
         index = tuple(affine(v) for v in space)
         row = Var(whole.shape[0], self.operands[numbers][index[:1]])
         place = _offset([affine(row), *index[1:]], strides_of(whole.shape))
         value = self.operands[node][index]
-        self.found.kernels.append(Kernel(self.found.views[whole], space, place, value, node=node))
+        self._add(space, Write(self.found.views[whole], place, value, node))
 
     def _copy_out(self) -> None:
         """Outputs that are views, leaves, or asked for twice are copied into a buffer of their own."""
@@ -233,11 +251,42 @@ class _Scheduler:
                 buffer.kind, buffer.place = "output", i
                 taken.add(buffer)
                 continue
-            copy = Buffer(node.label, buffer.size, buffer.dtype, "output", i)
+            copy = Buffer(self._called(node), buffer.size, buffer.dtype, "output", i, node.shape)
             self.found.buffers.append(copy)
-            (space,) = (Var(buffer.size),)
+            (space,) = self._space((buffer.size,))
             value = read(buffer, affine(space), buffer.dtype)
-            self.found.kernels.append(Kernel(copy, (space,), affine(space), value, node=node))
+            self._add((space,), Write(copy, affine(space), value, node))
+
+
+def _once(formula: Callable[[tuple[Affine, ...]], Expr]) -> Callable[[tuple[Affine, ...]], Expr]:
+    """A formula that makes one expression an index, so that what is read twice is computed once."""
+    return functools.cache(formula)
+
+
+def targets(kernel: Kernel | Product) -> list[Buffer]:
+    """What a kernel writes."""
+    return [kernel.target] if isinstance(kernel, Product) else [write.target for write in kernel.writes]
+
+
+def reads(kernel: Kernel | Product) -> Iterator[tuple[Buffer, Affine | None]]:
+    """Every (buffer, offset) that a kernel reads, each expression once; offset None: all of it."""
+    if isinstance(kernel, Product):
+        yield kernel.a[0], None
+        yield kernel.b[0], None
+        return
+    seen: set[int] = set()
+    stack = [write.value for write in kernel.writes]
+    stack += [var.value for write in kernel.writes for var, _ in write.place.terms if var.value is not None]
+    while stack:
+        expr = stack.pop()
+        if id(expr) in seen:
+            continue
+        seen.add(id(expr))
+        stack.extend(expr.args)
+        if expr.op == "read":
+            source, offset = expr.data
+            yield source, offset
+            stack.extend(var.value for var, _ in offset.terms if var.value is not None)
 
 
 def _offset(index: Sequence[Position], strides: Sequence[int]) -> Affine:
@@ -324,11 +373,16 @@ def _cuts(order: Sequence[Node], inputs: set[Node]) -> set[Node]:
     """Nodes stored only to keep the formulas of what is fused short."""
     found: set[Node] = set()
     size: dict[Node, int] = {}
+    depth: dict[Node, int] = {}
     for node in order:
-        size[node] = 1 if node.is_leaf or node in inputs else _width(node) + sum(size[x] for x in node.inputs)
-        if size[node] > _LARGEST_INLINE:
+        if node.is_leaf or node in inputs:
+            size[node] = depth[node] = 1
+            continue
+        size[node] = _width(node) + sum(size[x] for x in node.inputs)
+        depth[node] = _terms(node) % (WRITTEN_OUT + 1) + max(depth[x] for x in node.inputs)
+        if size[node] > _LARGEST_INLINE or depth[node] > _DEEPEST_INLINE:
             found.add(node)
-            size[node] = 1
+            size[node] = depth[node] = 1
     return found
 
 

@@ -1,0 +1,83 @@
+"""Kernels that run over the same space become one: what one writes, the next reads from a register."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from chainrule.compiler.axes import vector_axis
+from chainrule.compiler.schedule import Buffer, Kernel, Product, reads, targets
+
+__all__ = ["merged"]
+
+_BACK = 16  # how many kernels back a partner is looked for
+
+
+def merged(kernels: Sequence[Kernel | Product]) -> list[Kernel | Product]:
+    """The same work in fewer loops.
+
+    A kernel joins an earlier one of the same space if it reads that one's results only where they are written, and
+    nothing that is written in between. A result that no other kernel reads is then never stored.
+    """
+    found: list[Kernel | Product] = []
+    for kernel in kernels:
+        _add(found, kernel)
+    return _without_unread(found)
+
+
+def _add(found: list[Kernel | Product], kernel: Kernel | Product) -> None:
+    earliest = len(found)
+    needed = {buffer for buffer, _ in reads(kernel)}
+    for i in range(len(found) - 1, max(-1, len(found) - _BACK), -1):
+        other = found[i]
+        if _joins(other, kernel):
+            assert isinstance(other, Kernel) and isinstance(kernel, Kernel)
+            found[i] = replace(other, writes=(*other.writes, *kernel.writes))
+            return
+        if needed & set(targets(other)) or _overwritten(kernel, other):
+            break
+        earliest = i
+    single = isinstance(kernel, Kernel) and not kernel.space and _is_plain(kernel)
+    found.insert(earliest if single else len(found), kernel)
+
+
+def _is_plain(kernel: Kernel) -> bool:
+    """Whether it only writes whole new results, each element once."""
+    fresh = all(write.target.kind in ("arena", "output") and not write.adds for write in kernel.writes)
+    return kernel.ordered is None and not kernel.zeroes and fresh
+
+
+def _overwritten(kernel: Kernel | Product, other: Kernel | Product) -> bool:
+    """Whether `kernel` writes what `other` reads or writes."""
+    mine = set(targets(kernel))
+    return bool(mine & {*targets(other), *(buffer for buffer, _ in reads(other))})
+
+
+def _joins(other: Kernel | Product, kernel: Kernel | Product) -> bool:
+    if isinstance(other, Product) or isinstance(kernel, Product) or other.space != kernel.space:
+        return False
+    if not (_is_plain(other) and _is_plain(kernel)) or vector_axis(other) is not vector_axis(kernel):
+        return False
+    places = {write.target: write.place for write in other.writes}
+    return all(place == places.get(buffer, place) for buffer, place in reads(kernel))
+
+
+def _without_unread(kernels: Sequence[Kernel | Product]) -> list[Kernel | Product]:
+    """Marks results that only their own kernel reads: they stay in registers."""
+    readers: dict[Buffer, set[int]] = {}
+    for i, kernel in enumerate(kernels):
+        for buffer, _ in reads(kernel):
+            readers.setdefault(buffer, set()).add(i)
+    return [_kept(kernel, i, readers) for i, kernel in enumerate(kernels)]
+
+
+def _kept(kernel: Kernel | Product, i: int, readers: dict[Buffer, set[int]]) -> Kernel | Product:
+    if isinstance(kernel, Product) or not _is_plain(kernel):
+        return kernel
+
+    def writes() -> Iterator[object]:
+        for write in kernel.writes:
+            alone = write.target.kind == "arena" and readers.get(write.target, set()) <= {i}
+            yield replace(write, stored=not alone)
+
+    return replace(kernel, writes=tuple(writes()))  # type: ignore[arg-type]
