@@ -102,7 +102,7 @@ def splits_and_joins(seed: int, quick: bool = False, say: Say = print) -> Sectio
             ),
             Picture.of(
                 plot.convergence(history, title="Hinge loss", ax=_axes()), "Convergence",
-                "Training rows and held-out rows fall together: what is learned holds for rows that were not seen.",
+                "The gap between both is what does not carry over to rows that were not seen.",
             ),
         ],
     )  # fmt: skip

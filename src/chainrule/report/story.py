@@ -176,10 +176,9 @@ class Story:
         """A network of three layers, with all that can be seen of it."""
         net = nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 1)).astype("float64")
         seen = Snapshots(net.initialize(self.seed))
-        seen.take(0)
         history = fit(
             net, losses.squared, optim.SGD(1e-3), self.x, self.t, steps=self._steps, batch_size=1, seed=self.seed,
-            record_every=100, callbacks=seen,
+            record_every=100, callbacks=_now_and_then(seen, self._steps // 50),
         )  # fmt: skip
         sum_of_squares = 2000 * (history.final or 0.0)
         self.say(f"MLP 2-5-5-1: accuracy {self._accuracy(net):.4f}, sum of squares {sum_of_squares:.1f}")
@@ -212,6 +211,14 @@ class Story:
                     plot.output_histogram(net, self.x, self.t, ax=_axes()).axes, "Outputs",
                     """Two peaks, near -1 and near +1. What lies between them, or at the wrong one, are the rows
                     where the clouds overlap: no model can know better there.""",
+                ),
+                Picture.of(
+                    plot.decision_regions(
+                        net, self.x, self.t, arrows=losses.squared, title="Where the loss of a row grows", ax=_axes()
+                    ),
+                    "The gradient for the data",
+                    """Backpropagation does not end at the first layer: the arrows are dL/dx. On the plateaus there is
+                    none; near the boundary a row would do better by crossing it.""",
                 ),
                 Picture.of(
                     plot.parameter_histograms(seen), "Parameters through training",
@@ -252,6 +259,20 @@ class Story:
 def _nothing_left(progress: Progress) -> bool:
     found = progress.history.loss
     return bool(len(found)) and bool(found[-1] == 0)
+
+
+def _now_and_then(seen: Snapshots, every: int) -> Callable[[Progress], None]:
+    """A callback that takes a snapshot of what is there before the first step, and then about `every` steps."""
+    seen.take(0)
+    due = every
+
+    def take(progress: Progress) -> None:
+        nonlocal due
+        if progress.step >= due:
+            seen.take(progress.step)
+            due = progress.step - progress.step % every + every
+
+    return take
 
 
 def _axes() -> Any:
