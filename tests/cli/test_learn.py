@@ -60,14 +60,17 @@ def test_adult_is_learned_with_missing_values_filled_in(data_dir: Path) -> None:
 
 def test_a_regression_is_as_good_as_scikit_learns_linear_one() -> None:
     dataset = cr.datasets.diabetes()
-    outcome = learn(real.as_table(dataset), "class", Choices(model="linear", lr=0.01))
-    own, trivial = outcome.score.measures["root mean squared error"]
-    assert outcome.learner.target.task == "regression"
-    x = np.delete(dataset.x, outcome.test_rows, axis=0), dataset.x[outcome.test_rows]
-    t = np.delete(dataset.t, outcome.test_rows, axis=0), dataset.t[outcome.test_rows]
-    off = LinearRegression().fit(x[0], t[0]).predict(x[1]) - t[1]
-    assert own <= 1.05 * np.sqrt((off**2).mean())
-    assert trivial == pytest.approx(np.sqrt(((t[1] - t[0].mean()) ** 2).mean()))
+    ratios = []
+    for seed in range(3):
+        outcome = learn(real.as_table(dataset), "class", Choices(model="linear", lr=0.01, seed=seed))
+        own, trivial = outcome.score.measures["root mean squared error"]
+        assert outcome.learner.target.task == "regression"
+        x, x_test = np.delete(dataset.x, outcome.test_rows, axis=0), dataset.x[outcome.test_rows]
+        t, t_test = np.delete(dataset.t, outcome.test_rows, axis=0), dataset.t[outcome.test_rows]
+        off = LinearRegression().fit(x, t).predict(x_test) - t_test
+        ratios.append(own / np.sqrt((off**2).mean()))
+        assert trivial == pytest.approx(np.sqrt(((t_test - t.mean()) ** 2).mean()))
+    assert np.mean(ratios) <= 1.05
 
 
 def test_a_seed_decides_everything() -> None:

@@ -161,7 +161,7 @@ class Story:
                 ),
                 Picture.of(
                     _margin_histograms(before, self._margins(line, data)), "Margins t y, before and after",
-                    "Everything left of 1 has been carried to 1; everything right of 1 is as it was.",
+                    "Everything left of 1 was carried to 1 or just beyond it; the rest is as it was.",
                 ),
                 Picture.of(
                     plot.convergence(history, scale="linear", title="Hinge loss while the data move", ax=_axes()),
@@ -201,7 +201,7 @@ class Story:
                     plot.decision_regions(net, self.x, self.t, title="MLP 2-5-5-1, squared loss", ax=_axes()),
                     "What the network says of the plane",
                     """Flat plateaus near -1 and +1 with a steep step between: the squared loss is now small on
-                    both sides.""",
+                    both sides. On the plateaus the output is almost level, so the dashed contours of -1 and +1 wander.""",
                 ),
                 Picture.of(
                     plot.convergence(history, title="Squared loss over all rows", ax=_axes()), "Convergence",
@@ -217,13 +217,14 @@ class Story:
                         net, self.x, self.t, arrows=losses.squared, title="Where the loss of a row grows", ax=_axes()
                     ),
                     "The gradient for the data",
-                    """Backpropagation does not end at the first layer: the arrows are dL/dx. On the plateaus there is
-                    none; near the boundary a row would do better by crossing it.""",
+                    """Backpropagation does not end at the first layer: the arrows are dL/dx, the direction in which
+                    a row's loss grows. A line has one direction only; here every linear piece has its own.""",
                 ),
                 Picture.of(
                     plot.parameter_histograms(seen), "Parameters through training",
-                    "Each column of a panel is a histogram at one moment. Weights that run apart and then rest have "
-                    "found their place; a panel of one color from left to right would be a layer that does not learn.",
+                    """Each column of a panel is a histogram at one moment; a few weights show as lines. Lines that run
+                    apart and then rest have found their places; if all were level from the left to the right, the layer
+                    would not have learned.""",
                     wide=True,
                 ),
             ],
