@@ -45,7 +45,7 @@ class Row:
         kinds: the dtype kinds it takes (f, i, u, b).
         domains: where each operand's values lie when derivatives are compared; they keep 0.05 away from 0.
         flat: its derivative is zero.
-        extremes: whether infinities and NaN agree with the reference too.
+        extremes: whether infinities and NaN agree with the reference too (not where the order of sums shows).
         within: the values too lie in `domains`.
         rtol: of float64 values; float32's is a thousand times its rounding error.
         rtol_slopes: of derivatives against differences.
@@ -363,7 +363,7 @@ def identity(x: Any) -> Any:
 
 
 PAIR = ((-2.0, 2.0), (-2.0, 2.0))
-UNIT = ((0.06, 0.94),)
+UNIT = ((0.15, 0.85),)
 POSITIVE = ((0.1, 3.0),)
 REALS = "f"  # what SciPy or a formula is the reference for: its dtypes for integers are not NumPy's
 
@@ -436,7 +436,7 @@ TABLE = [
     Row("cumsum", along(F.cumsum, np.cumsum, several=False, keepdims=None)),
     # Products
     Row("matmul", multiplied, domains=PAIR),
-    Row("einsum", summed, NUMBERS, domains=PAIR),
+    Row("einsum", summed, NUMBERS, domains=PAIR, extremes=False),
     # Shapes
     Row("reshape", in_ways(a_shape, F.reshape, np.reshape)),
     Row("transpose", in_ways(a_permutation, F.transpose, np.transpose)),

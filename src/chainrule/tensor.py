@@ -392,6 +392,9 @@ def numeric(called: str, x: Tensor) -> Tensor:
 
 def promoted(*values: TensorLike) -> list[Tensor]:
     """`values` as tensors of the one dtype that NumPy's promotion gives."""
+    first = values[0]
+    if isinstance(first, Tensor) and all(isinstance(v, Tensor) and v.dtype == first.dtype for v in values):
+        return list(values)  # type: ignore[arg-type]
     kinds = [v if type(v) in (bool, int, float) else as_tensor(v).dtype for v in values]
     dtype = dtypes.promote(*kinds)  # type: ignore[arg-type]
     return [_number(v, dtype) if type(v) in (bool, int, float) else as_tensor(v, dtype) for v in values]
@@ -399,7 +402,7 @@ def promoted(*values: TensorLike) -> list[Tensor]:
 
 def _number(value: Any, dtype: DType) -> Tensor:
     try:
-        return constant(np.asarray(value, dtype))
+        array = frozen(np.asarray(value, dtype))
     except OverflowError:
         raise DTypeError(
             explain(
@@ -409,6 +412,7 @@ def _number(value: Any, dtype: DType) -> Tensor:
                 "Cast the tensor to a wider dtype first.",
             )
         ) from None
+    return Tensor(None, (), {}, (), dtype, array, tracked=False)
 
 
 def broadcast(called: str, *values: TensorLike) -> list[Tensor]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from chainrule.cli import real
 from chainrule.cli.failure import one_line
 from chainrule.errors import MissingExtraError
-from chainrule.report import page, write_page
+from chainrule.report import check_file, page, write_page
 from chainrule.report.glass import chain_rule, splits_and_joins
 from chainrule.report.story import Story
 
@@ -33,6 +33,7 @@ def add_to(app: Any) -> None:
     ) -> None:
         """Train on toy and on real data, and write one page with all pictures; its path is the last line printed."""
         with one_line(debug):
+            check_file(out)
             print(write_page(out, tell(seed, quick)))
 
 

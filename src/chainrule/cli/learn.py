@@ -75,6 +75,7 @@ class Outcome:
         train: encoded targets of the training rows.
         test: encoded targets of the held-out rows.
         test_rows: where in the table the held-out rows stand.
+        features: what the network takes of the held-out rows, (n, features).
         outputs: the network's outputs for the held-out rows, (n, outputs).
         answers: class numbers or numbers, (n,), for the held-out rows.
         steps_per_epoch: steps for once through the rows that are trained on; not whole where batches straddle epochs.
@@ -88,6 +89,7 @@ class Outcome:
     train: Array
     test: Array
     test_rows: Array
+    features: Array
     outputs: Array
     answers: Array
     steps_per_epoch: float
@@ -140,7 +142,9 @@ def learn(frame: pd.DataFrame, target: str, choices: Choices | None = None, prog
     outputs = learner.outputs(x_test)
     answers = learner.answers(outputs)
     score = learner.score(t[test], answers, t[train])
-    return Outcome(learner, choices, history, score, t[train], t[test], test, outputs, answers, steps, tuple(notes))
+    return Outcome(
+        learner, choices, history, score, t[train], t[test], test, x_test, outputs, answers, steps, tuple(notes)
+    )
 
 
 def _train(learner: Learner, choices: Choices, x: Array, t: Array, progress: bool | None) -> tuple[History, float]:

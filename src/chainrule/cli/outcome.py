@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 
 from chainrule import plot
+from chainrule.autodiff import gradient
 from chainrule.cli.learn import Outcome
 from chainrule.cli.score import confusion
 from chainrule.inspect import summary
 from chainrule.plot.canvas import COLORS, figure
 from chainrule.report import Picture, Section, Table
+from chainrule.tensor import variable
 
-__all__ = ["outcome_sections"]
+__all__ = ["influence", "outcome_sections"]
 
+MOST_ROWS = 1000  # for an average that is good enough
+MOST_BARS = 15
 MOST_NAMED = 12  # classes; the numbers in the cells of more could not be read
 
 
@@ -30,6 +34,7 @@ def _score_section(outcome: Outcome) -> Section:
     pictures = [_regression(outcome)] if learner.target.task == "regression" else [_confusion(outcome)]
     if learner.target.task != "multiclass":
         pictures.append(_outputs(outcome))
+    pictures.append(_influence(outcome))
     return Section(
         "Rows it has not seen", held, facts=[(name, f"{own:.4g}") for name, (own, _) in score.measures.items()],
         pictures=pictures, tables=[Table(("measure", "this model", score.trivial), rows)],
@@ -82,7 +87,7 @@ def _confusion(outcome: Outcome) -> Picture:
         ax.text(j, i, str(count) if count else "·", ha="center", va="center", color=color)
     ax.set(xlabel="predicted", ylabel="true", title=f"{outcome.score.rows} held-out rows")
     if few:
-        ax.set_xticks(range(len(classes)), classes, rotation=45 if max(map(len, classes)) > 4 else 0)
+        ax.set_xticks(range(len(classes)), classes, rotation=45 if sum(map(len, classes)) > 40 else 0)
         ax.set_yticks(range(len(classes)), classes)
     caption = (
         "Each row of the picture is a true class, each column what was predicted: errors stand beside the diagonal."
@@ -115,6 +120,24 @@ def _outputs(outcome: Outcome) -> Picture:
         "The network's output for held-out rows, by their true class: what lies on the wrong side of 0 is an error."
     )
     return Picture.of(found.axes, "Outputs", caption)
+
+
+def influence(outcome: Outcome) -> Any:
+    """How much each feature moves the outputs: the mean of |dy/dx| over held-out rows and outputs, (features,)."""
+    x = variable(outcome.features[:MOST_ROWS])
+    y = outcome.learner.network(x)
+    slopes = [np.abs(gradient(y[:, i].sum(), [x])[0].numpy()).mean(axis=0) for i in range(y.shape[1])]
+    return np.mean(slopes, axis=0)
+
+
+def _influence(outcome: Outcome) -> Picture:
+    found, names = influence(outcome), outcome.learner.columns.feature_names
+    top = np.argsort(found)[::-1][:MOST_BARS][::-1]
+    ax = _axes()
+    ax.barh([names[i] if len(names[i]) <= 30 else names[i][:29] + "…" for i in top], found[top], color=COLORS[0])
+    ax.set(xlabel="mean |dy/dx|, features standardized", title="Gradients of the output")
+    caption = "The gradient for the data, on average over held-out rows: which features the output hangs on most."
+    return Picture.of(ax, "What it looks at", caption)
 
 
 def _axes() -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.cli.learn import Choices, Outcome, learn
-from chainrule.cli.outcome import outcome_sections
+from chainrule.cli.outcome import influence, outcome_sections
 from chainrule.data import datasets
 from chainrule.errors import MissingExtraError
 from chainrule.plot.canvas import figure
@@ -63,7 +63,9 @@ def digits(seeds: int = 5, say: Say = print) -> Section:
     cross-entropy as its loss. A quarter of the images is held out."""
     section = _section("Real data, ten classes: which digit is it?", text, outcomes, say)
     images = dataset.x[outcomes[0].test_rows].reshape(-1, 8, 8)
-    return replace(section, pictures=[*section.pictures, _mistakes(outcomes[0], images)])
+    first, *_, training = section.pictures
+    pictures = [first, training, _mistakes(outcomes[0], images), _pixels(outcomes[0])]
+    return replace(section, pictures=pictures)
 
 
 def _section(title: str, text: str, outcomes: list[Outcome], say: Say) -> Section:
@@ -86,6 +88,19 @@ def _section(title: str, text: str, outcomes: list[Outcome], say: Say) -> Sectio
         pictures=[*score.pictures, *training.pictures],
         tables=[Table(("seed", "held-out rows", "accuracy", "most frequent class", "epochs"), rows)],
     )  # fmt: skip
+
+
+def _pixels(outcome: Outcome) -> Picture:
+    """Which pixels the outputs hang on."""
+    ax = figure(None, (6.8, 5.2)).add_subplot()
+    image = ax.imshow(influence(outcome).reshape(8, 8), cmap="viridis")
+    ax.figure.colorbar(image, ax=ax, label="mean |dy/dx|, pixels standardized")
+    ax.set_axis_off()
+    ax.set_title("Gradients of the outputs for the pixels")
+    caption = (
+        "The gradient for the data, pixel by pixel, on average over held-out images: on bright ones the outputs hang."
+    )
+    return Picture.of(ax, "What it looks at", caption)
 
 
 def _mistakes(outcome: Outcome, images: Any) -> Picture:

@@ -89,7 +89,9 @@ def summary(model: Module, *x: Any, t: Any = None, loss: Callable[..., Any] | No
     ends = {path: _ends(path, order, outputs) for path in modules}
     wanted = list(dict.fromkeys([*(p for held in own.values() for p in held.values()), *_sources(ends.values())]))
     wanted = [node for node in wanted if is_float(node.dtype)]
-    shapes = {node: g.shape for node, g in zip(wanted, gradient(total, wanted), strict=True)}
+    # the seed is a placeholder too, so that no gradient is computed
+    slopes = gradient(total, wanted, Input((), total.dtype))
+    shapes = {node: g.shape for node, g in zip(wanted, slopes, strict=True)}
     exact = {".".join(node.path[1:]) for node in order if not node.is_leaf and node.path}
     rows = [
         _row(path, module, own[path], ends[path], shapes)

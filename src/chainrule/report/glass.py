@@ -91,18 +91,17 @@ def splits_and_joins(seed: int, quick: bool = False, say: Say = print) -> Sectio
         [
             Picture(
                 svg.draw(picture(_split_and_join(seed)), "a residual block"), "One residual block, with numbers",
-                """One row with two features goes through y = x + relu(x w + b), and L is the mean of y². Look
-                for x: two edges leave it, and its gradient is the sum of what comes back on both.""", wide=True,
+                """One row with two features goes through y = x + relu(x w + b), and L is the sum of y. Look for
+                x: two edges leave it, and its gradient is the sum of what comes back on both.""", wide=True,
             ),
             Picture.of(
                 plot.decision_regions(net, x_test, t_test, title="Held-out rows of two moons", ax=_axes()),
                 "What the network says of the plane",
-                    """The boundary follows the moons; the dashed margins show
-                where the network is less sure.""",
+                "The boundary follows the moons; between the dashed margins the network is less sure.",
             ),
             Picture.of(
                 plot.convergence(history, title="Hinge loss", ax=_axes()), "Convergence",
-                "Training rows and held-out rows fall together: what is learned holds for rows that were not seen.",
+                "The gap between both is what does not carry over to rows that were not seen.",
             ),
         ],
     )  # fmt: skip
@@ -112,7 +111,7 @@ def _split_and_join(seed: int) -> Trace:
     block = Residual(2).astype("float64").initialize(seed)
     block.load_state_dict({"inner.weight": np.array([[0.5, -1.0], [1.0, 0.25]]), "inner.bias": np.array([0.1, -0.2])})
     y = block(variable(np.array([[1.0, 2.0]]), "x")).named("y")
-    return trace((y**2).mean().named("L"))
+    return trace(y.sum().named("L"))
 
 
 def _gradient(seen: Trace, label: str) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 from chainrule.errors import OptionError, explain
 from chainrule.tables import html_table
 
-__all__ = ["Picture", "Section", "Table", "page", "write_page"]
+__all__ = ["Picture", "Section", "Table", "check_file", "page", "write_page"]
 
 DOTS_PER_INCH = 160  # sharp on screens of two pixels a point
 
@@ -131,12 +131,18 @@ def page(title: str, sections: Sequence[Section], lead: str = "", footer: str = 
 
 def write_page(path: str | os.PathLike[str], html: str) -> str:
     """Write a page, with the folders it needs; returns its absolute path. Raises OptionError for a folder."""
-    target = os.path.abspath(path)
-    if os.path.isdir(target):
-        raise OptionError(explain(f"writing {target!r}", "", "it is a folder", "Name a file, such as report.html."))
+    target = check_file(path)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with open(target, "w", encoding="utf-8") as file:
         file.write(html)
+    return target
+
+
+def check_file(path: str | os.PathLike[str]) -> str:
+    """The absolute path of a file that can be written; raises OptionError for a folder."""
+    target = os.path.abspath(path)
+    if os.path.isdir(target):
+        raise OptionError(explain(f"writing {target!r}", "", "it is a folder", "Name a file, such as report.html."))
     return target
 
 

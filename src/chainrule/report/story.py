@@ -161,7 +161,7 @@ class Story:
                 ),
                 Picture.of(
                     _margin_histograms(before, self._margins(line, data)), "Margins t y, before and after",
-                    "Everything left of 1 has been carried to 1; everything right of 1 is as it was.",
+                    "Everything left of 1 was carried to 1 or just beyond it; the rest is as it was.",
                 ),
                 Picture.of(
                     plot.convergence(history, scale="linear", title="Hinge loss while the data move", ax=_axes()),
@@ -176,10 +176,9 @@ class Story:
         """A network of three layers, with all that can be seen of it."""
         net = nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 1)).astype("float64")
         seen = Snapshots(net.initialize(self.seed))
-        seen.take(0)
         history = fit(
             net, losses.squared, optim.SGD(1e-3), self.x, self.t, steps=self._steps, batch_size=1, seed=self.seed,
-            record_every=100, callbacks=seen,
+            record_every=100, callbacks=_now_and_then(seen, self._steps // 50),
         )  # fmt: skip
         sum_of_squares = 2000 * (history.final or 0.0)
         self.say(f"MLP 2-5-5-1: accuracy {self._accuracy(net):.4f}, sum of squares {sum_of_squares:.1f}")
@@ -202,7 +201,7 @@ class Story:
                     plot.decision_regions(net, self.x, self.t, title="MLP 2-5-5-1, squared loss", ax=_axes()),
                     "What the network says of the plane",
                     """Flat plateaus near -1 and +1 with a steep step between: the squared loss is now small on
-                    both sides.""",
+                    both sides. On the plateaus the output is almost level, so the dashed contours of -1 and +1 wander.""",
                 ),
                 Picture.of(
                     plot.convergence(history, title="Squared loss over all rows", ax=_axes()), "Convergence",
@@ -214,9 +213,18 @@ class Story:
                     where the clouds overlap: no model can know better there.""",
                 ),
                 Picture.of(
+                    plot.decision_regions(
+                        net, self.x, self.t, arrows=losses.squared, title="Where the loss of a row grows", ax=_axes()
+                    ),
+                    "The gradient for the data",
+                    """Backpropagation does not end at the first layer: the arrows are dL/dx, the direction in which
+                    a row's loss grows. A line has one direction only; here every linear piece has its own.""",
+                ),
+                Picture.of(
                     plot.parameter_histograms(seen), "Parameters through training",
-                    "Each column of a panel is a histogram at one moment. Weights that run apart and then rest have "
-                    "found their place; a panel of one color from left to right would be a layer that does not learn.",
+                    """Each column of a panel is a histogram at one moment; a few weights show as lines. Lines that run
+                    apart and then rest have found their places; if all were level from the left to the right, the layer
+                    would not have learned.""",
                     wide=True,
                 ),
             ],
@@ -252,6 +260,20 @@ class Story:
 def _nothing_left(progress: Progress) -> bool:
     found = progress.history.loss
     return bool(len(found)) and bool(found[-1] == 0)
+
+
+def _now_and_then(seen: Snapshots, every: int) -> Callable[[Progress], None]:
+    """A callback that takes a snapshot of what is there before the first step, and then about `every` steps."""
+    seen.take(0)
+    due = every
+
+    def take(progress: Progress) -> None:
+        nonlocal due
+        if progress.step >= due:
+            seen.take(progress.step)
+            due = progress.step - progress.step % every + every
+
+    return take
 
 
 def _axes() -> Any:
