@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint format peers core clean distclean
+.PHONY: help demo test slow lint format peers bench core clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -33,6 +33,9 @@ format: $(VENV)/ready-lint ## rewrite the code in the project's format
 
 peers: $(VENV)/ready-test $(VENV)/ready-peers ## comparisons with PyTorch (a large download)
 	$(BIN)/python -m pytest -m peers
+
+bench: $(VENV)/ready-bench ## speed against C, BLAS, JAX and PyTorch (a large download; ROWS="mlp-64 call" for some)
+	$(BIN)/python -m benchmarks $(ROWS)
 
 core: ## the built wheel, alone with its core dependencies
 	rm -rf build/core

@@ -29,7 +29,9 @@ def library(name: str, sizes: Mapping[str, Any] | None = None) -> ctypes.CDLL:
     built = folder / f"{name}-{mark}.so"
     if not built.exists():
         partial = built.with_suffix(f".{os.getpid()}")
-        subprocess.run([os.environ.get("CC", "cc"), *FLAGS, *macros, str(source), "-o", str(partial), "-lm"], check=True)
+        subprocess.run(
+            [os.environ.get("CC", "cc"), *FLAGS, *macros, str(source), "-o", str(partial), "-lm"], check=True
+        )
         partial.rename(built)
     return ctypes.CDLL(str(built))
 

@@ -120,6 +120,7 @@ def _compared(row: Row, workers: Mapping[str, _Worker], threads: int | None) -> 
             shorter = _Worker(row, "ours", threads, worker.part)
             shorter.run()
             shorter.close()
+            assert not shorter.absent, f"{row.name}: ours does not run: {shorter.absent}"
             own[worker.part] = shorter.loss
         if worker.part > 1:
             notes.append(f"{name}: 1/{worker.part} of the steps, its time multiplied by {worker.part}")
@@ -138,7 +139,7 @@ class _Worker:
         self.times: list[float] = []
         self.loss = math.nan
         self.spent = 0.0
-        self.errors = tempfile.TemporaryFile("w+")
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed by `close`
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", row.name, name, str(self.part), str(threads)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,

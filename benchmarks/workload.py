@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,7 +64,7 @@ def net_weights(sizes: tuple[int, ...], dtype: str) -> tuple[Array, ...]:
     """Normal weights of variance 2 / inputs, biases 0.1 (so that no kink stands at the start)."""
     rng = np.random.default_rng(2)
     found: list[Array] = []
-    for n, m in zip(sizes, sizes[1:], strict=False):
+    for n, m in itertools.pairwise(sizes):
         found += [(rng.standard_normal((n, m)) * (2 / n) ** 0.5).astype(dtype), np.full(m, 0.1, dtype)]
     return tuple(found)
 

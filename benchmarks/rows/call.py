@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import statistics
 import sys
 import time
@@ -85,7 +86,7 @@ def _torch() -> float:
 
     pt.set_num_threads(1)
     layers: list[Any] = []
-    for n, m in zip(SIZES, SIZES[1:], strict=False):
+    for n, m in itertools.pairwise(SIZES):
         layers += [pt.nn.Linear(n, m, dtype=pt.float64), pt.nn.ReLU()]
     model, x = pt.nn.Sequential(*layers[:-1]), pt.from_numpy(canonical()[0][:1])
     with pt.inference_mode():

@@ -54,7 +54,9 @@ def _ours(case: str) -> float:
         x = perceptron.canonical()[0]
         model: Any = _chain(int(case.split("-")[1]))
         began = time.perf_counter()
-        cr.fit(model, cr.losses.squared, cr.optim.SGD(1e-3), x, x, steps=1, batch_size=1, record_every=0, engine="compiled")
+        cr.fit(
+            model, cr.losses.squared, cr.optim.SGD(1e-3), x, x, steps=1, batch_size=1, record_every=0, engine="compiled"
+        )
         return time.perf_counter() - began
     maker, work = _case(case)
     run = maker(work)()
@@ -64,7 +66,7 @@ def _ours(case: str) -> float:
 
 
 def _chain(nodes: int) -> Any:
-    """A model whose forward pass has about `nodes` operations: sums, products, tanh and relu in a long chain with skips."""
+    """A model of about `nodes` operations: sums, products, tanh and relu in a long chain with skips."""
     from chainrule import Parameter, relu, tanh
 
     w = Parameter([0.5, -0.5], name="w")

@@ -89,7 +89,12 @@ def _sum(x: Any) -> float:
 
 ROWS = {
     "move-data": Row(
-        "move-data", "hinge, 500k draws, 100 full evaluations of 2000 rows, float64", work, ours, {"c": c},
-        {"jax": jax}, Bar(floor=1.25),
-    )  # fmt: skip
+        "move-data",
+        "hinge, 500k draws, 100 full evaluations of 2000 rows, float64",
+        work,
+        ours,
+        {"c": c},
+        {"jax": jax},
+        Bar(floor=1.25),
+    )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -44,7 +45,7 @@ def network(sizes: tuple[int, ...], dtype: str) -> Any:
     from chainrule import nn
 
     layers: list[Any] = []
-    for n, m in zip(sizes, sizes[1:], strict=False):
+    for n, m in itertools.pairwise(sizes):
         layers += [nn.Linear(n, m, dtype=dtype, seed=0), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

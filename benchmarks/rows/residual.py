@@ -70,8 +70,13 @@ def torch(work: Workload, compiled: bool = False) -> Prepare:
 
 ROWS = {
     "residual": Row(
-        "residual", "20 x (64-64-64 + skip) - 10, float32, softmax cross-entropy, Adam, batch 64, 300 steps", work,
-        ours, FLOORS, {"jax": jax, "torch": torch, "torch-compiled": partial(torch, compiled=True)},
-        Bar(1.25, {"*": 1.5}), tolerance=1e-2,
-    )  # fmt: skip
+        "residual",
+        "20 x (64-64-64 + skip) - 10, float32, softmax cross-entropy, Adam, batch 64, 300 steps",
+        work,
+        ours,
+        FLOORS,
+        {"jax": jax, "torch": torch, "torch-compiled": partial(torch, compiled=True)},
+        Bar(1.25, {"*": 1.5}),
+        tolerance=1e-2,
+    )
 }

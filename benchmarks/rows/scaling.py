@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -68,7 +69,7 @@ def _fitted(values: Any, seconds: list[float], work: list[float]) -> dict[str, A
 
 
 def _flops(sizes: Sizes, batch: int) -> float:
-    return float(sum(6 * batch * n * m for n, m in zip(sizes, sizes[1:], strict=False)))
+    return float(sum(6 * batch * n * m for n, m in itertools.pairwise(sizes)))
 
 
 def _step(sizes: Sizes, batch: int) -> float:
