@@ -1,5 +1,6 @@
 """From a traced graph to machine code; see README.md beside this file."""
 
-from chainrule.compiler.runtime import CompiledLoop, CompiledProgram, CompileError
+from chainrule.compiler.costs import Report
+from chainrule.compiler.runtime import Compiled, CompiledLoop, CompiledProgram, CompileError, require
 
-__all__ = ["CompileError", "CompiledLoop", "CompiledProgram"]
+__all__ = ["CompileError", "Compiled", "CompiledLoop", "CompiledProgram", "Report", "require"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -11,14 +12,19 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler import blas
+from chainrule.compiler.costs import Report, costs
+from chainrule.compiler.culprit import culprit
+from chainrule.compiler.frames import Frame, Layout
 from chainrule.compiler.merge import merged
 from chainrule.compiler.program import ENTRY, Loop, assemble
-from chainrule.compiler.schedule import Product, Rows, Schedule, schedule
+from chainrule.compiler.pseudocode import printed
+from chainrule.compiler.recent import Recent
+from chainrule.compiler.schedule import Product, Rows, Schedule, schedule, without_nodes
 from chainrule.compiler.signature import signature
-from chainrule.errors import ChainruleError, OptionError, ShapeError, explain
+from chainrule.errors import ChainruleError, MissingExtraError, ShapeError, explain
 from chainrule.graph import Node, walk
 
-__all__ = ["CompileError", "CompiledLoop", "CompiledProgram", "Part"]
+__all__ = ["CompileError", "Compiled", "CompiledLoop", "CompiledProgram", "Part", "require"]
 
 
 class CompileError(ChainruleError, NotImplementedError):
@@ -45,12 +51,26 @@ class CompiledProgram:
 
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]):
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
-        self.code = _Machine(Part(inputs, outputs))
+        machine = _Machine(Part(inputs, outputs))
+        self.code = machine.compiled
+        arena = self.code.arenas[0]
+        self._layout = Layout(self.code, self.code.places[0], self.inputs, machine.held[0], self.outputs, arena)
+        self._idle: list[Frame] = []  # a call takes one or makes one, so that calls at the same time share nothing
 
     def __call__(self, *arrays: Any) -> list[np.ndarray]:
-        """The outputs for these inputs."""
-        outputs = [np.empty(y.shape, y.dtype) for y in self.outputs]
-        self.code.run([([_fit(array, x) for array, x in zip(arrays, self.inputs, strict=True)], outputs)])
+        """The outputs for these inputs. Any number of threads may call at once."""
+        try:
+            frame = self._idle.pop()
+        except IndexError:
+            frame = Frame(self._layout)
+        if self.code.calls_blas:
+            with blas.one_thread():
+                outputs, flags = frame.run(arrays)
+        else:
+            outputs, flags = frame.run(arrays)
+        self._idle.append(frame)
+        if flags:
+            raise _out_of_range()
         return outputs
 
 
@@ -65,7 +85,8 @@ class CompiledLoop:
     """
 
     def __init__(self, step: Part, loop: Loop, rows: Rows | None = None, record: Part | None = None):
-        self.code = _Machine(step, loop, rows, record)
+        self._machine = _Machine(step, loop, rows, record)
+        self.code = self._machine.compiled
 
     def run(
         self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], steps: int, periods: int = 1,
@@ -73,7 +94,7 @@ class CompiledLoop:
     ) -> None:  # fmt: skip
         """`periods` times: a record, and `steps` steps. All arrays must be contiguous and of the right dtype."""
         arrays = [(inputs, outputs), *([record] if record is not None else [])]
-        self.code.run(arrays, periods, steps)
+        self._machine.run(arrays, periods, steps)
 
 
 class _Machine:
@@ -82,8 +103,7 @@ class _Machine:
     def __init__(self, step: Part, loop: Loop | None = None, rows: Rows | None = None, record: Part | None = None):
         parts = [step] if record is None else [step, record]
         keys = signature(step.inputs, step.outputs, rows), *(signature(p.inputs, p.outputs) for p in parts[1:])
-        self.compiled = _CODE.get((keys, loop)) or _compile(step, loop, rows, record)
-        _CODE[keys, loop] = self.compiled
+        self.compiled = _CODE.find((keys, loop), lambda: _compile(step, loop, rows, record))
         orders = [walk(part.outputs) for part in parts]
         self.held = [[order[i] for i in held] for order, held in zip(orders, self.compiled.held, strict=True)]
 
@@ -105,14 +125,19 @@ class _Machine:
         with blas.one_thread() if code.calls_blas else nullcontext():
             flags = code.call(ctypes.addressof(pointers), periods, steps)
         if flags:
-            raise ShapeError(explain("a compiled function", "an index is out of range", "nothing was read there"))
+            raise _out_of_range()
+
+
+def _out_of_range() -> ShapeError:
+    return ShapeError(explain("a compiled function", "an index is out of range", "nothing was read there"))
 
 
 @dataclass(frozen=True, eq=False)
-class _Compiled:
-    """Machine code, and what goes where in its table.
+class Compiled:
+    """Machine code, what goes where in its table, and how it came about.
 
     Attributes:
+        schedules: the kernels of each part.
         places: for each part its table entries: the kind of array, and which of them.
         held: for each part the places of its held leaves in the walk over its outputs.
         arenas: for each part the bytes of its arena.
@@ -124,43 +149,70 @@ class _Compiled:
     held: Sequence[Sequence[int]]
     arenas: Sequence[int]
     calls_blas: bool
+    seconds: float
 
     @property
     def call(self) -> Any:
         """(table, periods, steps) -> flags."""
         return self.code.call
 
+    def loops(self) -> str:
+        """The fused loops as pseudo-code: what is stored, what is fused; of a training loop the step, then a record."""
+        return "\n\n".join(printed(part) for part in self.schedules)
 
-_CODE: dict[Any, _Compiled] = {}  # by everything that decides the code, so that an entry cannot go stale
+    def llvm(self) -> str:
+        """The LLVM IR, before LLVM's own passes."""
+        found: str = self.code.ir
+        return found
+
+    def report(self) -> Report:
+        """What one run costs (of a training loop: one step)."""
+        return Report(*costs(self.schedules[0]), sum(self.arenas), self.seconds)
 
 
-def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | None) -> _Compiled:
+_CODE: Recent[Compiled] = Recent(256)
+
+
+def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | None) -> Compiled:
+    llvm, began = _llvm(), time.perf_counter()
     parts = [step] if record is None else [step, record]
-    found = [schedule(part.inputs, part.outputs, rows if part is step else None) for part in parts]
-    for part in found:
-        part.kernels = merged(part.kernels)
     try:
+        found = [schedule(part.inputs, part.outputs, rows if part is step else None) for part in parts]
+        for part in found:
+            part.kernels = merged(part.kernels)
         ir, arenas = assemble(found[0], loop, *found[1:])
-    except NotImplementedError as error:
-        outputs = ", ".join(y.describe() for y in step.outputs)
-        raise CompileError(explain("compile", outputs, str(error))) from None
+    except Exception as error:
+        raise _refused(parts, error) from error
     places = [[(b.kind, b.place) for b in part.buffers if b.kind != "arena"] for part in found]
     numbers = [{node: i for i, node in enumerate(walk(part.outputs))} for part in parts]
     held = [[number[node] for node in part.held] for number, part in zip(numbers, found, strict=True)]
     routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
     symbols = {routine: blas.address(routine) for routine in routines}
-    return _Compiled(_llvm().compiled(ir, ENTRY, symbols), found, places, held, arenas, bool(symbols))
+    code = llvm.compiled(ir, ENTRY, symbols)
+    for part in found:  # what is kept keeps no graph alive, nor its arrays
+        part.views, part.held, part.kernels = {}, [], [without_nodes(kernel) for kernel in part.kernels]
+    return Compiled(code, found, places, held, arenas, bool(symbols), time.perf_counter() - began)
 
 
-def _fit(array: Any, x: Node) -> np.ndarray:
-    """`array` as the machine code takes it: contiguous, of the input's dtype and shape."""
-    found = np.ascontiguousarray(array, dtype=x.dtype).reshape(np.shape(array))
-    if found.shape != x.shape:
-        raise OptionError(explain("a compiled function", f"{x.describe()} is given {found.shape}", "the shapes differ"))
-    return found
+def _refused(parts: Sequence[Part], error: Exception) -> CompileError:
+    """The error that names the node to blame."""
+    found = next((f for part in parts if (f := culprit(part.inputs, part.outputs)) is not None), None)
+    nodes = found[0].describe() if found else ", ".join(y.describe() for y in parts[0].outputs)
+    why = str(found[1] if found else error) or type(error).__name__
+    repair = "Use the reference engine (fallback=True, engine='reference'), or give the operation a formula (`lower`)."
+    return CompileError(explain("compile", nodes, f"it has no machine code: {why}", repair))
 
 
 def _llvm() -> Any:
-    import chainrule.compiler.llvm as from_llvm
-
+    try:
+        import chainrule.compiler.llvm as from_llvm
+    except ImportError as error:
+        repair = "pip install llvmlite, or use engine='reference'."
+        message = explain("the compiled engine", "llvmlite is not installed", "it makes the machine code", repair)
+        raise MissingExtraError(message) from error
     return from_llvm
+
+
+def require() -> None:
+    """Raises MissingExtraError where llvmlite is not installed."""
+    _llvm()

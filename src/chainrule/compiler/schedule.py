@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chainrule.compiler.blas import pays
@@ -20,7 +20,7 @@ from chainrule.formula import (
 from chainrule.graph import Node, walk
 from chainrule.primitives.contraction import parse
 
-__all__ = ["Buffer", "Kernel", "Product", "Rows", "Schedule", "Write", "reads", "schedule", "targets", "uniform"]
+__all__ = ["Buffer", "Kernel", "Product", "Rows", "Schedule", "Write", "reads", "schedule", "targets", "uniform", "without_nodes"]
 
 _LARGEST_INLINE = 400  # operations of one element's formula
 _DEEPEST_INLINE = 100  # bounds the recursion over formulas
@@ -46,7 +46,7 @@ class Write:
     target: Buffer
     place: Affine
     value: Expr
-    node: Node
+    node: Node | None
     adds: bool = False
     stored: bool = True
 
@@ -69,7 +69,7 @@ class Product:
     sizes: tuple[int, int, int]
     a: tuple[Buffer, bool]
     b: tuple[Buffer, bool]
-    node: Node
+    node: Node | None
 
 
 @dataclass
@@ -266,6 +266,13 @@ def _once(formula: Callable[[tuple[Affine, ...]], Expr]) -> Callable[[tuple[Affi
 def targets(kernel: Kernel | Product) -> list[Buffer]:
     """What a kernel writes."""
     return [kernel.target] if isinstance(kernel, Product) else [write.target for write in kernel.writes]
+
+
+def without_nodes(kernel: Kernel | Product) -> Kernel | Product:
+    """The same kernel without the graph it came from."""
+    if isinstance(kernel, Product):
+        return replace(kernel, node=None)
+    return replace(kernel, writes=tuple(replace(write, node=None) for write in kernel.writes))
 
 
 def reads(kernel: Kernel | Product) -> Iterator[tuple[Buffer, Affine | None]]:

@@ -1,0 +1,38 @@
+"""A bounded store of what is costly to make."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+__all__ = ["Recent"]
+
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Value]):
+    """Keeps the `most` values used last, by everything that decides them, so that none can go stale.
+
+    One value is made at a time; what is dropped lives on with whoever still uses it.
+    """
+
+    def __init__(self, most: int):
+        self._most = most
+        self._kept: OrderedDict[Hashable, Value] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def find(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value of `key`, made if it is not kept."""
+        with self._lock:
+            if key not in self._kept:
+                value = make()
+                self._kept[key] = value
+                while len(self._kept) > self._most:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
