@@ -16,13 +16,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", choices=[*PLACES, []], help=", ".join(PLACES))
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--rounds", type=int, help="how often each contender is timed")
     options = parser.parse_args()
     if not options.json:
         print("| " + " | ".join(HEAD) + " |\n|" + "---|" * len(HEAD), flush=True)
     failed = False
     for name in options.rows or PLACES:
         try:
-            found = result(name)
+            found = result(name, options.rounds)
         except Exception as error:
             found = {"row": name, "met": False, "error": f"{type(error).__name__}: {error}"}
             failed = True

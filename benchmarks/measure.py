@@ -21,9 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 8.0  # seconds that one contender may take in all; it then makes fewer runs, at least 3 (slow peers: 1)
 
 
-def measure(row: Row) -> dict[str, Any]:
+def measure(row: Row, rounds: int | None = None) -> dict[str, Any]:
     """The row's result; with several numbers of threads, the last one's, the others beside it."""
-    found = [_at_threads(row, threads) for threads in row.threads]
+    found = [_at_threads(row, threads, rounds or row.rounds) for threads in row.threads]
     result = found[-1]
     for threads, other in zip(row.threads[:-1], found[:-1], strict=True):
         result[f"at_{threads}_thread" + ("s" if threads != 1 else "")] = other
@@ -82,18 +82,19 @@ def judged(
         "peers_s": peers_s,
         "peers_spread": {name: None if times is None else spread(times) for name, times in peers.items()},
         "ratio_to_floor": ours_s / floor_s if floor_s else None,
+        "ratio_of_least": min(ours) / min(floors[floor[1]]) if floor else None,
         "best_peer_ratio": min(present) / ours_s if present else None,
         "bar": str(bar),
         "met": bar.met(ours_s, floor_s, peers_s),
     }
 
 
-def _at_threads(row: Row, threads: int | None) -> dict[str, Any]:
+def _at_threads(row: Row, threads: int | None, rounds: int) -> dict[str, Any]:
     workers = {name: _Worker(row, name, threads) for name in ("ours", *row.floors, *row.peers)}
     try:
         for worker in workers.values():
             worker.run(keep=False)  # each is warm before any is timed, and its first process-wide costs are paid
-        for _ in range(row.rounds):
+        for _ in range(rounds):
             for worker in workers.values():
                 if worker.has_time():
                     worker.run()
@@ -105,7 +106,8 @@ def _at_threads(row: Row, threads: int | None) -> dict[str, Any]:
         row.name, row.bar, workers["ours"].times, {name: workers[name].times for name in row.floors},
         {name: None if workers[name].absent else workers[name].times for name in row.peers},
     )  # fmt: skip
-    return found | {"workload": row.about, "threads": threads, "losses_agree": True, "notes": notes}
+    cpu = {name: statistics.median(worker.cpu) for name, worker in workers.items() if worker.cpu}
+    return found | {"cpu_s": cpu, "workload": row.about, "threads": threads, "losses_agree": True, "notes": notes}
 
 
 def _compared(row: Row, workers: Mapping[str, _Worker], threads: int | None) -> list[str]:
@@ -137,6 +139,7 @@ class _Worker:
     def __init__(self, row: Row, name: str, threads: int | None, part: int | None = None):
         self.part = row.parts.get(name, 1) if part is None else part
         self.times: list[float] = []
+        self.cpu: list[float] = []
         self.loss = math.nan
         self.spent = 0.0
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed by `close`
@@ -163,6 +166,7 @@ class _Worker:
         self.spent += found["seconds"]
         if keep:
             self.times.append(found["seconds"] * self.part)
+            self.cpu.append(found["cpu"] * self.part)
 
     def close(self) -> None:
         assert self.process.stdin is not None and self.process.stdout is not None

@@ -33,9 +33,10 @@ def main() -> None:
     answer({"ready": True})
     for _ in sys.stdin:
         run = prepare()
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         loss = run()
-        answer({"seconds": time.perf_counter() - began, "loss": loss})
+        seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+        answer({"seconds": seconds, "cpu": cpu, "loss": loss})
 
 
 def _contender(row_name: str, contender: str, part: int) -> Any:

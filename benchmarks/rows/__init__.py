@@ -36,7 +36,7 @@ def find(name: str) -> Any:
     return found
 
 
-def result(name: str) -> dict[str, Any]:
-    """Run one row."""
+def result(name: str, rounds: int | None = None) -> dict[str, Any]:
+    """Run one row; `rounds` are the runs of each contender, where the row has such."""
     found = find(name)
-    return measure(found) if isinstance(found, Row) else found()
+    return measure(found, rounds) if isinstance(found, Row) else found()

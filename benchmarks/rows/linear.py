@@ -158,7 +158,7 @@ def _row(loss: str) -> Row:
     return Row(
         f"linear-{loss}", "2-1, 100k single-row SGD steps, 100 full evaluations of 2000 rows, float64", work, of(ours),
         {"c": of(c)}, {"jax": of(jax), "torch": of(torch), "sklearn": of(sklearn)}, Bar(floor=1.25),
-        parts={"torch": 20},
+        parts={"torch": 50},
     )  # fmt: skip
 
 

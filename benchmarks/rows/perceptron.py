@@ -172,7 +172,7 @@ ROWS = {
     "mlp-5-5": Row(
         "mlp-5-5", "2-5-5-1, 100k single-row SGD steps, 1000 full evaluations of 2000 rows, float64",
         partial(work, (2, 5, 5, 1), 100_000, 100), ours, {"c": c}, {"jax": jax, "torch": torch, "sklearn": sklearn},
-        Bar(floor=0.85, peers={"jax": 12, "torch": 1000}), parts={"torch": 20, "sklearn": 20},
+        Bar(floor=0.85, peers={"jax": 12, "torch": 1000}), parts={"torch": 50, "sklearn": 50},
     ),
     "mlp-10-100-30-10": Row(
         "mlp-10-100-30-10", "2-10-100-30-10-1, 10k single-row SGD steps, 10 full evaluations, float64",
