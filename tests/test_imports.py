@@ -18,7 +18,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / PACKAGE
 # Each row may import the rows above it, and its own row; `facade` is the package's own __init__.
 LAYERS = (
     ("errors", "dtypes", "tables"),
-    ("graph",),
+    ("graph", "formula"),
     ("primitive",),
     ("primitives",),
     ("evaluate", "compiler"),
@@ -28,7 +28,8 @@ LAYERS = (
     ("functions",),
     ("random",),
     ("autodiff", "vectorize"),
-    ("control",),
+    ("control", "verify"),
+    ("compile",),
     ("losses", "nn", "optim"),
     ("data", "history", "persist", "sampling"),
     ("save", "training"),
@@ -40,7 +41,7 @@ LAYERS = (
     ("cli",),
 )
 # What a unit sees of the package, where that is less than all rows above it.
-BELOW_TENSORS = frozenset({"errors", "dtypes", "graph", "primitive", "primitives"})
+BELOW_TENSORS = frozenset({"errors", "dtypes", "graph", "formula", "primitive", "primitives"})
 SEES_ONLY = {"evaluate": BELOW_TENSORS, "compiler": BELOW_TENSORS}
 # The engines' own packages, which ordinary users of tensors do without.
 ARRAYS = frozenset({"numpy", "llvmlite"})
@@ -53,7 +54,7 @@ OPTIONAL_PACKAGES = {
 # Optional packages at the top of a module: that module is itself imported late.
 OPTIONAL_AT_TOP = {("chainrule.compiler.llvm", "llvmlite")}
 # Imports of the package's own modules inside a function: (who, what).
-LATE = {("chainrule", "chainrule.plot")}
+LATE = {("chainrule", "chainrule.plot"), ("chainrule.compiler.runtime", "chainrule.compiler.llvm")}
 # Imports that only a type checker sees and that go against the rows: (who, what).
 FOR_TYPES = {("chainrule.graph", "chainrule.primitive")}
 

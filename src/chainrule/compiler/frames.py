@@ -37,10 +37,16 @@ class Layout:
     arena: int
 
 
+_Argument = tuple[np.ndarray | None, tuple[int, ...], int, Node]  # its own place if small, shape, entry, node
+
+
 class Frame:
     """A table with its own memory: one call at a time. Small inputs are copied in, small outputs copied out."""
 
-    __slots__ = ("_address", "_alive", "_call", "_held", "_inputs", "_layout", "_outputs", "_table", "_values")
+    __slots__ = (
+        "_address", "_alive", "_call", "_held", "_inputs", "_layout", "_outputs", "_small_outputs",
+        "_table", "_values",
+    )  # fmt: skip
 
     def __init__(self, layout: Layout):
         self._layout = layout  # keeps the code alive
@@ -53,8 +59,8 @@ class Frame:
         start = -memory.ctypes.data % _ALIGNMENT
         self._table[entries - 1] = memory.ctypes.data + start
         start += _padded(layout.arena)
-        self._inputs: list[tuple[int, np.ndarray | None, Node]] = []
-        self._outputs: list[tuple[int, np.ndarray | None, Node]] = []
+        self._inputs: list[_Argument] = []
+        self._outputs: list[_Argument] = []
         for kind, nodes, found in (("input", layout.inputs, self._inputs), ("output", layout.outputs, self._outputs)):
             for k, x in enumerate(nodes):
                 place: np.ndarray | None = None
@@ -62,39 +68,46 @@ class Frame:
                     place = memory[start : start + _bytes(x)].view(x.dtype).reshape(x.shape)
                     self._table[at[kind, k]] = memory.ctypes.data + start
                     start += _padded(_bytes(x))
-                found.append((at[kind, k], place, x))
+                found.append((place, x.shape, at[kind, k], x))
+        kept = [place for place, *_ in self._outputs if place is not None]
+        self._small_outputs = kept if len(kept) == len(self._outputs) else None
         self._held = [(at["held", k], k, x) for k, x in enumerate(layout.held)]
         self._values: list[Any] = [None] * len(self._held)
         self._alive: list[Any] = [None] * len(self._held)
 
     def run(self, arrays: Sequence[Any]) -> tuple[list[np.ndarray], int]:
         """The outputs, and the flags."""
-        table, alive = self._table, []
-        for (entry, place, x), given in zip(self._inputs, arrays, strict=True):
-            array = given if type(given) is np.ndarray else np.asarray(given)
-            if array.shape != x.shape:
+        alive = []  # arrays that only the table knows
+        for (place, shape, entry, x), array in zip(self._inputs, arrays, strict=True):
+            if type(array) is not np.ndarray:
+                array = np.asarray(array)
+            if array.shape != shape:
                 got = f"{x.describe()} is given {array.shape}"
                 raise OptionError(explain("a compiled function", got, "the shapes differ"))
             if place is not None:
                 place[...] = array
             else:
-                whole = np.require(array, x.dtype, "CA")
-                table[entry] = whole.ctypes.data
-                alive.append(whole)
+                alive.append(self._point(entry, array, x))
         for entry, k, leaf in self._held:
-            value = leaf.value
-            if value is not self._values[k]:
-                self._values[k], self._alive[k] = value, np.require(value, leaf.dtype, "CA")
-                table[entry] = self._alive[k].ctypes.data
-        outputs = []
-        for entry, place, y in self._outputs:
+            if leaf.value is not self._values[k]:
+                self._values[k] = leaf.value
+                self._alive[k] = self._point(entry, self._values[k], leaf)
+        if self._small_outputs is not None:
+            flags = self._call(self._address, 1, 1)
+            return [place.copy() for place in self._small_outputs], flags
+        made = [np.empty(y.shape, y.dtype) if place is None else place for place, _, _, y in self._outputs]
+        for (place, _, entry, y), array in zip(self._outputs, made, strict=True):
             if place is None:
-                place = np.empty(y.shape, y.dtype)
-                table[entry] = place.ctypes.data
-            outputs.append(place)
+                self._point(entry, array, y)
         flags = self._call(self._address, 1, 1)
-        return [out.copy() if kept is not None else out
-                for out, (_, kept, _) in zip(outputs, self._outputs, strict=True)], flags  # fmt: skip
+        pairs = zip(self._outputs, made, strict=True)
+        return [array if place is None else array.copy() for (place, *_), array in pairs], flags
+
+    def _point(self, entry: int, value: Any, x: Node) -> np.ndarray:
+        """The array of `value` as the machine code reads it, put into the table."""
+        array = np.require(value, x.dtype, "CA")
+        self._table[entry] = array.ctypes.data
+        return array
 
 
 def _bytes(x: Node) -> int:
