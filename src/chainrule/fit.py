@@ -30,6 +30,7 @@ from chainrule.training.record import Evaluator, Rows
 from chainrule.training.step import RecordingRunner
 from chainrule.training.stopping import EarlyStopping, Watch
 from chainrule.training.trace import Traced, trace_data_step, trace_step
+from chainrule.training.verify import verify_step
 
 __all__ = ["EarlyStopping", "Progress", "UnreachableTargetWarning", "fit", "fit_data"]
 
@@ -62,6 +63,7 @@ def fit(
     resume: TrainingState | History | None = None,
     engine: str = "reference",
     check_finite: bool = True,
+    verify: bool = False,
 ) -> History:
     """Move the model's parameters step by step along the gradient of the loss, and return the records.
 
@@ -96,6 +98,8 @@ def fit(
         resume: the state (or history) of a run to go on with: `steps` and `epochs` are then further ones.
         engine: what runs the steps.
         check_finite: whether a NaN or infinity ends the run with a NonFiniteError.
+        verify: compare the compiled engine with the reference on the first step, operation by operation, before the
+            run; the first node that differs beyond rounding is named by a VerificationError.
 
     Ctrl-C ends the run after the step under way; the history says `stopped == "interrupted"`.
 
@@ -119,6 +123,7 @@ def fit(
         "fit", model, loss, traced, [*train.x, *train.t, *weights], train, sampler, start, stop,
         validation=validation, record_every=record_every, record_on=record_on, metrics=metrics, state=state,
         early_stopping=early_stopping, callbacks=callbacks, progress=progress, engine=engine, check_finite=check_finite,
+        verify=verify,
     )  # fmt: skip
 
 
@@ -145,6 +150,7 @@ def fit_data(
     resume: TrainingState | History | None = None,
     engine: str = "reference",
     check_finite: bool = True,
+    verify: bool = False,
 ) -> History:
     """Move the rows of the data along the gradient of their loss, and leave the model as it is.
 
@@ -181,6 +187,7 @@ def fit_data(
         "fit_data", model, loss, traced, [*train.t, *weights], train, sampler, start, stop,
         validation=None, record_every=record_every, record_on=record_on, metrics=metrics, state=state,
         early_stopping=early_stopping, callbacks=callbacks, progress=progress, engine=engine, check_finite=check_finite,
+        verify=verify,
     )  # fmt: skip
 
 
@@ -189,6 +196,7 @@ def _run(
     start: int, stop: int, *, validation: Any, record_every: int | None, record_on: Mapping[str, Any] | None,
     metrics: Mapping[str, Any] | None, state: TrainingState | None, early_stopping: EarlyStopping | None,
     callbacks: Sequence[Callback] | Callback, progress: bool | None, engine: str, check_finite: bool,
+    verify: bool,
 ) -> History:  # fmt: skip
     """What `fit` and `fit_data` share once the step is traced: the rest of the checks, then the run."""
     runner = engine_called(called, engine)
@@ -201,6 +209,8 @@ def _run(
     warn_unreachable(model, loss, train.t)
     every = _record_every(record_every, stop - start, len(train), sampler.batch_size)
     history = History(record_every=every, rows=len(train), updates=0 if traced.arrays.moving else None)
+    if verify:
+        verify_step(traced, data, sampler, start)
     made = runner(traced.step, data, sampler.seed)
     alone = bool(every) and not (callbacks or early_stopping or traced.arrays.moving)
     run = Run(
@@ -223,7 +233,9 @@ def _run(
     )
     if state is not None:
         _resume(run, state)
-    return run.go()
+    history = run.go()
+    history.compiled = getattr(made, "compiled", None)
+    return history
 
 
 def _record_every(wanted: int | None, steps: int, rows: int, batch_size: int) -> int:

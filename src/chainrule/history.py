@@ -56,6 +56,7 @@ class History:
         state: what `fit(resume=...)` goes on from.
         data: the moved rows (`fit_data` only).
         updates: rows moved, counting every time (`fit_data` only): draws whose gradient was not zero.
+        compiled: the machine code that ran, with `loops()`, `llvm()` and `report()`; None on the reference engine.
         record_every: k; 0 if nothing was recorded.
         rows: rows of data.
     """
@@ -70,6 +71,7 @@ class History:
     state: TrainingState | None = None
     data: Array | None = None
     updates: int | None = None
+    compiled: Any = field(default=None, repr=False)
     _steps: list[int] = field(default_factory=list, repr=False)
     _records: dict[str, list[float]] = field(default_factory=dict, repr=False)
     _metrics: dict[str, dict[str, list[float]]] = field(default_factory=dict, repr=False)

@@ -10,7 +10,7 @@ from chainrule.compiler.loops import write_kernel
 from chainrule.compiler.schedule import Buffer, Product, Schedule, reads, targets
 from chainrule.compiler.text import Text, Value
 
-__all__ = ["ENTRY", "Loop", "assemble"]
+__all__ = ["ENTRY", "Loop", "assemble", "carried_buffers"]
 
 ENTRY = "run"
 
@@ -96,6 +96,12 @@ class _Part:
         for target, source, nbytes in self.copies:
             text.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
             text.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {nbytes}, i1 false)")
+
+
+def carried_buffers(found: Schedule, loop: Loop | None) -> list[tuple[Buffer, Buffer]]:
+    """The results of a step that become inputs of the next, and those inputs."""
+    pairs = loop.carried if loop is not None else ()
+    return [(_numbered(found, "output", o), _numbered(found, "input", i)) for o, i in pairs]
 
 
 def _numbered(found: Schedule, kind: str, place: int) -> Buffer:

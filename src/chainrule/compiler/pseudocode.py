@@ -30,15 +30,12 @@ def printed(found: Schedule) -> str:
 
 
 def _unique(buffers: Sequence[Buffer]) -> dict[Buffer, str]:
-    """Every buffer's name, without the module that all are in; a number is put behind those that are taken."""
-    roots = {b.name.split(".")[0] for b in buffers if "." in b.name}
-    root = f"{roots.pop()}." if len(roots) == 1 else ""
+    """Every buffer's name; a number is put behind those that are taken."""
     names: dict[Buffer, str] = {}
     counts: dict[str, int] = {}
     for buffer in buffers:
-        name = buffer.name.removeprefix(root)
-        counts[name] = counts.get(name, 0) + 1
-        names[buffer] = name if counts[name] == 1 else f"{name}_{counts[name]}"
+        counts[buffer.name] = counts.get(buffer.name, 0) + 1
+        names[buffer] = buffer.name if counts[buffer.name] == 1 else f"{buffer.name}_{counts[buffer.name]}"
     return names
 
 

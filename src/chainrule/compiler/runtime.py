@@ -16,7 +16,7 @@ from chainrule.compiler.costs import Report, costs
 from chainrule.compiler.culprit import culprit
 from chainrule.compiler.frames import Frame, Layout
 from chainrule.compiler.merge import merged
-from chainrule.compiler.program import ENTRY, Loop, assemble
+from chainrule.compiler.program import ENTRY, Loop, assemble, carried_buffers
 from chainrule.compiler.pseudocode import printed
 from chainrule.compiler.recent import Recent
 from chainrule.compiler.schedule import Product, Rows, Schedule, schedule, without_nodes
@@ -189,6 +189,8 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
     routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
     symbols = {routine: blas.address(routine) for routine in routines}
     code = llvm.compiled(ir, ENTRY, symbols)
+    for out, source in carried_buffers(found[0], loop):
+        out.name = f"{source.name}'"
     for part in found:  # what is kept keeps no graph alive, nor its arrays
         part.views, part.held, part.kernels = {}, [], [without_nodes(kernel) for kernel in part.kernels]
     return Compiled(code, found, places, held, arenas, bool(symbols), time.perf_counter() - began)

@@ -157,9 +157,9 @@ class _Scheduler:
 
     def _called(self, node: Node) -> str:
         """The user's name behind its module's path; a parameter has the path of the module that reads it."""
-        if node.is_leaf and node.tracked and node.value is not None and not node.path:
-            return ".".join((*self.readers.get(node, ()), node.label))
-        return ".".join((*node.path, node.label))
+        parameter = node.is_leaf and node.tracked and node.value is not None
+        path = self.readers.get(node, ()) if parameter else node.path
+        return ".".join((*path[1:], node.label))  # within the outermost module
 
     def _place(self, node: Node, buffer: Buffer) -> None:
         self.found.views[node] = buffer

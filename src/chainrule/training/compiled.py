@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.compiler.program import Loop
-from chainrule.compiler.runtime import CompiledLoop, Part
+from chainrule.compiler.runtime import Compiled, CompiledLoop, Part, require
 from chainrule.compiler.schedule import Rows
 from chainrule.graph import Node
 from chainrule.tensor import Input, Tensor
@@ -26,6 +26,8 @@ class CompiledRunner:
 
     def __init__(self, step: Step, data: Sequence[Array], seed: int):
         self._step, self._data, self._seed = step, data, np.array(seed, np.int64)
+        require()
+        self.compiled: Compiled | None = None  # what ran last
         self._loops: dict[tuple[bool, bool], tuple[CompiledLoop, list[bool]]] = {}
 
     def run(self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int) -> Ran:
@@ -71,6 +73,7 @@ class CompiledRunner:
         key = drawn, recorder is not None
         if key not in self._loops:
             self._loops[key] = self._compiled(arrays, drawn, recorder)
+        self.compiled = self._loops[key][0].code
         return self._loops[key]
 
     def _compiled(self, arrays: Arrays, drawn: bool, recorder: Recorder | None) -> tuple[CompiledLoop, list[bool]]:
