@@ -74,9 +74,7 @@ def call(
     text.declared.add(f"declare void @{name(dtype)}({', '.join(['ptr'] * 13)})")
 
     def slot(kind: str, value: str) -> str:
-        place = text.let(f"alloca {kind}")
-        text.do(f"store {kind} {value}, ptr {place}")
-        return f"ptr {place}"
+        return f"ptr {text.slot(kind, value)}"
 
     def flag(transposed: bool) -> str:
         return slot("i8", str(ord("T" if transposed else "N")))

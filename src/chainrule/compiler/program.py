@@ -50,7 +50,7 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     else:
         text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period))
     text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
-    lines = "\n".join(text.lines)
+    lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join(sorted(text.declared))
     arguments = "ptr noalias %table, i64 %periods, i64 %steps"
     return f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {{\nentry:\n{lines}\n}}\n", [part.arena for part in parts]

@@ -19,6 +19,7 @@ class Text:
     lines: list[str] = field(default_factory=list)
     block: str = "entry"
     declared: set[str] = field(default_factory=set)
+    slots: dict[tuple[str, str], Value] = field(default_factory=dict)
     _count: int = 0
 
     def name(self, stem: str = "t") -> str:
@@ -35,6 +36,20 @@ class Text:
     def do(self, instruction: str) -> None:
         """An instruction without a result."""
         self.lines.append(f"  {instruction}")
+
+    def slot(self, kind: str, value: str) -> Value:
+        """The address of a constant, on the stack. It is made once, on entry: an alloca in a loop would pile up."""
+        if (kind, value) not in self.slots:
+            self.slots[kind, value] = "%" + self.name("slot")
+        return self.slots[kind, value]
+
+    def on_entry(self) -> list[str]:
+        """The instructions that make the slots."""
+        return [
+            line
+            for (kind, value), name in self.slots.items()
+            for line in (f"  {name} = alloca {kind}", f"  store {kind} {value}, ptr {name}")
+        ]
 
     def start(self, label: str) -> None:
         """The following instructions belong to the block `label`."""
