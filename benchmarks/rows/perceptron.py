@@ -147,14 +147,12 @@ def sklearn(work: Workload) -> Prepare:
 
     def prepare() -> Callable[[], float]:
         model = MLPRegressor(
-            work.sizes[1:-1], solver="sgd", alpha=0.0, learning_rate_init=2 * work.rate, momentum=0.0, batch_size=1,
+            hidden_layer_sizes=work.sizes[1:-1], solver="sgd", alpha=0.0, learning_rate_init=2 * work.rate,
+            momentum=0.0, batch_size=1,
         )  # fmt: skip
         model.partial_fit(x[:1], t[:1])  # makes its weights, which are then replaced
         model.coefs_[:] = [value.copy() for value in work.weights[::2]]
         model.intercepts_[:] = [value.copy() for value in work.weights[1::2]]
-        for own, value in zip(model._optimizer.params, (*model.coefs_, *model.intercepts_), strict=True):
-            own[...] = value
-        model._optimizer.params = [*model.coefs_, *model.intercepts_]
 
         def train() -> float:
             for k, i in enumerate(chosen):
