@@ -1,0 +1,71 @@
+"""A schedule as one function: what it says, what it never does, and what a loop carries."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from tests.compiler.graphs import random_graph
+
+import chainrule as cr
+from chainrule.compiler import CompiledLoop, CompiledProgram
+from chainrule.compiler.program import Loop, assemble
+from chainrule.compiler.runtime import Part
+from chainrule.compiler.schedule import schedule
+from chainrule.evaluate import Program
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_graphs_agree_with_the_reference(seed: int) -> None:
+    inputs, outputs = random_graph(seed)
+    arrays = np.random.default_rng(seed).standard_normal((2, 5, 5))
+    for found, wanted in zip(CompiledProgram(inputs, outputs)(*arrays), Program(inputs, outputs)(*arrays), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_nothing_is_allocated_while_it_runs(seed: int) -> None:
+    """The code calls LLVM's intrinsics and BLAS alone, and its stack does not grow in a loop."""
+    ir, _ = assemble(schedule(*random_graph(seed)))
+    called = set(re.findall(r"declare .*@([\w.]+)\(", ir))
+    assert {name for name in called if not name.startswith("llvm.")} <= {"sgemm", "dgemm"}
+    entry = ir.split("entry:")[1].split("loop")[0]
+    assert ir.count("alloca") == entry.count("alloca")
+
+
+def test_the_stack_of_a_long_loop_of_products_does_not_grow() -> None:
+    a, b = cr.Input((48, 48), "float32"), cr.Input((48, 48), "float32")
+    loop = CompiledLoop(Part([a, b], [a @ b]), Loop(carried=((0, 0),)))
+    one = np.eye(48, dtype="float32")
+    result = one.copy()
+    loop.run([result, one], [np.empty_like(one)], steps=100_000)
+    np.testing.assert_array_equal(result, one)
+
+
+def test_a_loop_carries_its_result_in_place() -> None:
+    p, g = cr.Input((5,), name="p"), cr.Input((5,), name="g")
+    loop = CompiledLoop(Part([p, g], [p - 0.5 * g]), Loop(carried=((0, 0),)))
+    value = np.ones(5)
+    loop.run([value, np.arange(5.0)], [np.empty(5)], steps=4)
+    np.testing.assert_array_equal(value, 1 - 2 * np.arange(5.0))
+    assert loop.code.loops() == "for i < 5: p'[i] = p[i] - 0.5 * g[i]"
+    assert "memcpy" not in loop.code.llvm()
+
+
+def test_a_result_that_is_still_read_is_carried_by_a_copy() -> None:
+    p = cr.Input((4,), name="p")
+    loop = CompiledLoop(Part([p], [p[::-1] + 1]), Loop(carried=((0, 0),)))
+    value = np.arange(4.0)
+    loop.run([value], [np.empty(4)], steps=3)
+    np.testing.assert_array_equal(value, np.arange(4.0)[::-1] + 3)
+
+
+def test_streams_move_from_step_to_step() -> None:
+    s, x = cr.Input((), name="s"), cr.Input((2,), name="x")
+    total = s + x.sum()
+    loop = CompiledLoop(Part([s, x], [total, total * 10]), Loop(((0, 0),), frozenset({1}), frozenset({1})))
+    seen, state = np.empty(3), np.zeros(())
+    loop.run([state, np.arange(6.0)], [np.empty(()), seen], steps=3)
+    np.testing.assert_array_equal(seen, [10.0, 60.0, 150.0])
+    assert state == 15.0
