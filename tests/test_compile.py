@@ -1,0 +1,186 @@
+"""`chainrule.compile`: the same results in the function's own structure, traced once a signature."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import nn
+from chainrule.compiler import CompileError
+from chainrule.errors import OptionError, TraceError
+from chainrule.primitive import REGISTRY, Flat, Primitive
+
+
+def test_results_have_the_functions_structure() -> None:
+    def f(x: Any) -> Any:
+        return {"a": x * 2, "b": [x.sum(), (x, None)]}
+
+    found = cr.compile(f)([1.0, 2.0])
+    assert repr(found) == "{'a': Tensor([2., 4.]), 'b': [Tensor(3.0), (Tensor([1., 2.]), None)]}"
+    assert not found["a"].tracked
+    assert not found["a"].numpy().flags.writeable
+
+
+def test_it_is_traced_once_for_each_signature() -> None:
+    seen = []
+
+    def f(x: Any, *, times: int = 2) -> Any:
+        seen.append((x.shape, str(x.dtype), times))
+        return x * times
+
+    compiled = cr.compile(f)
+    for x in (1.0, 2.0, 3, [1.0], np.float32(1), cr.as_tensor(5.0)):
+        assert compiled(x).numpy() == 2 * np.asarray(x)
+    assert compiled(4.0, times=3).item() == 12.0
+    assert compiled(4.0, times=3.0).item() == 12.0
+    assert seen == [
+        ((), "float64", 2), ((), "int64", 2), ((1,), "float64", 2), ((), "float32", 2), ((), "float64", 3),
+        ((), "float64", 3.0),
+    ]  # fmt: skip
+
+
+def test_parameters_have_the_value_they_hold_at_the_call() -> None:
+    w = cr.Parameter([1.0, 2.0], name="w")
+    f = cr.compile(lambda x: x * w)
+    assert f(2.0).numpy().tolist() == [2.0, 4.0]
+    w.value = [5.0, 7.0]
+    assert f(2.0).numpy().tolist() == [10.0, 14.0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_network_and_its_gradients_are_those_of_the_reference(dtype: str) -> None:
+    net = nn.Sequential(nn.Linear(4, 33, seed=0, dtype=dtype), nn.Tanh(), nn.Linear(33, 3, seed=1, dtype=dtype))
+    x = np.random.default_rng(0).standard_normal((17, 4)).astype(dtype)
+    parameters = list(net.parameters())
+
+    def loss(x: Any) -> Any:
+        return (net(x) ** 2).sum(axis=1).mean()
+
+    for f in (net, loss, cr.grad(loss), cr.value_and_grad(loss, parameters), cr.hessian(lambda x: (x**3).sum())):
+        for found, wanted in zip(flat(cr.compile(f)(x)), flat(f(x)), strict=True):
+            assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+            tolerance = 1e-5 if dtype == "float32" else 1e-13
+            np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=tolerance, atol=tolerance)
+
+
+def flat(result: Any) -> list[cr.Tensor]:
+    return [y for part in result for y in flat(part)] if isinstance(result, tuple) else [result]
+
+
+def test_inside_another_trace_it_is_the_function_itself() -> None:
+    f = cr.compile(lambda x: x**3)
+    assert f(2.0).item() == 8.0
+    assert cr.grad(f)(2.0).item() == 12.0
+    assert cr.grad(cr.grad(f))(2.0).item() == 12.0
+    assert f(cr.Input((4,))).shape == (4,)
+    assert cr.compile(lambda x: f(x) + 1)(2.0).item() == 9.0
+
+
+def test_it_can_decorate_and_keeps_the_name() -> None:
+    @cr.compile
+    def shifted(x: Any) -> Any:
+        """One more."""
+        return x + 1
+
+    assert shifted(1.0).item() == 2.0
+    assert (shifted.__name__, shifted.__doc__) == ("shifted", "One more.")
+
+
+def test_what_ran_can_be_read() -> None:
+    f = cr.compile(lambda x, w, b: cr.relu(x @ w + b).named("h"))
+    with pytest.raises(OptionError, match="not called yet"):
+        f.loops()
+    args = np.ones((32, 784), "f"), np.ones((784, 3), "f"), np.ones(3, "f")
+    wanted = "for i < 32, j < 3: h[i, j] = maximum(sum(k < 784: x[i, k] * w[k, j]) + b[j], 0)"
+    assert f.loops(*args) == wanted
+    f(*args)
+    assert f.loops() == wanted
+    assert "define i64 @run" in f.llvm()
+    report = f.report()
+    assert (report.kernels, report.arena_bytes, report.threads) == (1, 0, 1)
+    assert report.flops == 32 * 3 * (2 * 784 + 2)
+    assert (report.bytes_read, report.bytes_written) == (4 * (32 * 784 + 784 * 3 + 3), 4 * 32 * 3)
+    assert "1 kernel" in str(report)
+    assert 0 < report.compile_seconds < 60
+
+
+def test_python_that_needs_a_value_is_refused_while_tracing() -> None:
+    with pytest.raises(TraceError, match="placeholder"):
+        cr.compile(lambda x: x if x > 0 else -x)(1.0)
+
+
+def test_keyword_arguments_that_cannot_be_compiled_in_are_refused() -> None:
+    with pytest.raises(OptionError, match="hashable"):
+        cr.compile(lambda x, *, y: x + y)(1.0, y=[1.0])
+
+
+@pytest.fixture
+def median() -> Any:
+    """An operation whose value NumPy knows and whose formula is not said."""
+    made = Primitive(
+        "median_of_all", lambda shape: (), lambda x: np.median(x), Flat("test"), None, lambda d: d,
+        lambda operands, index: np.median(operands[0]),
+    )  # fmt: skip
+    yield made
+    del REGISTRY["median_of_all"]
+
+
+def test_a_node_without_machine_code_is_named_with_its_line_and_the_reason(median: Any) -> None:
+    def f(x: Any) -> Any:
+        y = cr.exp(x)
+        z = median(y)  # this line
+        return z + 1
+
+    line = f.__code__.co_firstlineno + 2
+    with pytest.raises(CompileError, match=rf"'median_of_all' \(\) at test_compile.py:{line}.*no machine code"):
+        cr.compile(f)(np.ones(3))
+    with pytest.warns(cr.FallbackWarning, match="median_of_all.*runs on the reference"):
+        fallen = cr.compile(f, fallback=True)
+        assert fallen([0.0, 0.0, 5.0]).item() == 2.0
+    assert fallen([0.0, 0.0, 0.0]).item() == 2.0  # warned of once
+    with pytest.raises(OptionError, match="no machine code to show"):
+        fallen.loops()
+
+
+WITHOUT_LLVMLITE = """
+    import sys
+    sys.modules["llvmlite"] = None
+    import numpy as np
+    import chainrule as cr
+    from chainrule import losses, nn, optim
+
+    net = nn.Linear(2, 1, seed=0)
+    before = net.weight.value
+    x, t = cr.datasets.two_gaussians(50, seed=0)
+    for call in (
+        lambda: cr.fit(net, losses.squared, optim.SGD(0.1), x, t, steps=5, engine="compiled"),
+        lambda: cr.compile(net)(x),
+    ):
+        try:
+            call()
+        except cr.errors.MissingExtraError as error:
+            assert "llvmlite" in str(error) and "reference" in str(error), error
+        else:
+            raise AssertionError("not refused")
+    assert net.weight.value is before
+    history = cr.fit(net, losses.squared, optim.SGD(1e-3), x, t, steps=50, record_every=10)
+    assert history.final < history.loss[0]
+    assert history.compiled is None
+    import warnings
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        np.testing.assert_array_equal(cr.compile(net, fallback=True)(x).numpy(), net(x).numpy())
+    assert [w.category for w in seen] == [cr.FallbackWarning]
+"""
+
+
+def test_all_but_the_compiled_engine_works_without_llvmlite() -> None:
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(WITHOUT_LLVMLITE)]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
