@@ -64,5 +64,16 @@ def test_a_gradient_of_the_wrong_shape_is_named():
     def cut(a):
         return a * 2
 
-    with pytest.raises(GradientError, match=r"for input 1.*\(2,\).*it gave \(1,\)"):
+    with pytest.raises(
+        GradientError, match=r"of cut at test_control.*for input 0 .*\(2,\).*gave \(1,\).*sum over the axes"
+    ):
         cr.grad(lambda a: cut(a).sum())(A)
+
+
+def test_a_gradient_of_another_dtype_is_named_with_its_cast():
+    @custom(derivative=lambda g, y, a, b: (g * b, (g * a).astype("float32")))
+    def times(a, b):
+        return a * b
+
+    with pytest.raises(GradientError, match=r"for input 1 .*float64, it gave \(2,\) of float32.*astype\('float64'\)"):
+        cr.grad(lambda a, b: times(a, b).sum())(A, B)

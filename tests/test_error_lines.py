@@ -48,6 +48,8 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "as_tensor": (lambda: cr.as_tensor([1j]), DTypeError, r"complex128"),
     "mixing dtypes": (lambda: cr.Input((), "int8") + 300, DTypeError, r"the number 300: it is outside int8"),
     "bool": (lambda: x[x > 0], TraceError, r"Use where"),
+    "if": (lambda: bool(cr.variable([1.0, 2.0]) > 0), ShapeError, r"'greater' \(2,\).*2 elements.*ambiguous.*where"),
+    "ufunc": (lambda: np.sinh(x), TraceError, r"NumPy's sinh\(x\)"),
 }
 
 

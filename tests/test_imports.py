@@ -23,7 +23,7 @@ LAYERS = (
     ("primitives",),
     ("evaluate", "compiler"),
     ("shaping",),
-    ("products",),
+    ("dispatch", "products"),
     ("tensor",),
     ("functions",),
     ("random",),

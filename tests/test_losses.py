@@ -13,7 +13,7 @@ from scipy import special
 
 import chainrule as cr
 from chainrule import losses
-from chainrule.errors import OptionError, ShapeError, TargetError
+from chainrule.errors import DTypeError, OptionError, ShapeError, TargetError
 
 Y = np.array([[0.7, -1.3], [2.4, 0.2], [-0.6, 3.1], [0.1, -0.4]])
 SIGNS = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
@@ -158,7 +158,7 @@ BAD_TARGETS = {
     "hinge, 0 and 1": (losses.hinge, np.array([1.0, 1.0, 0.0]), r"target 0.0 in row 2: .* -1 or \+1. .*2 \* t - 1"),
     "hinge, NaN": (losses.hinge, np.array([1.0, np.nan, 1.0]), "target nan in row 1"),
     "logistic, -1": (losses.logistic, np.array([1, 0, -1]), r"target -1 in row 2: .*0 or 1. .*\(t \+ 1\) / 2"),
-    "labels, floats": (losses.softmax_cross_entropy, np.array([0.0, 1.0, 1.0]), "of float64: .*an integer. Number"),
+    "labels, floats": (losses.softmax_cross_entropy, np.array([0.0, 1.0, 1.0]), "of float64: .*an integer. Convert whole numbers by"),
     "labels, negative": (losses.softmax_cross_entropy, np.array([0, -1, 1]), "target -1 in row 1: .*from 0"),
 }  # fmt: skip
 
@@ -181,6 +181,23 @@ def test_a_label_beyond_the_columns_is_refused_where_they_are_known() -> None:
     with pytest.raises(TargetError, match=message):
         losses.softmax_cross_entropy.check_targets(np.array([0, 2]), (2, 2))
     losses.softmax_cross_entropy.check_targets(np.array([0, 2]))
+
+
+def test_a_model_with_too_few_outputs_for_the_labels_is_told_how_many() -> None:
+    check = losses.softmax_cross_entropy.check_targets
+    with pytest.raises(TargetError, match=r"target 1 in row 1.*from 0 to 0: y has 1 column\. Give the model 3 outputs"):
+        check(np.array([0, 1, 2]), (3, 1))
+    with pytest.raises(TargetError, match=r"target -1 .*Give the model 2 outputs, .*numbered from 0"):
+        check(np.array([-1, 1]), (2, 1))
+    with pytest.raises(TargetError, match=r"target -1 in row 0.*Number the classes from 0"):
+        check(np.array([-1, 1]), (2, 2))
+
+
+def test_labels_that_are_floats_are_refused_with_the_conversion() -> None:
+    with pytest.raises(TargetError, match=r"targets of float64: .*an integer.*t\.astype\(int\)"):
+        losses.softmax_cross_entropy(np.zeros((2, 2)), np.array([0.0, 1.0]))
+    with pytest.raises(DTypeError, match=r"\(y, t\) at test_losses.py:\d+: targets of float64.*t\.astype\(int\)"):
+        losses.softmax_cross_entropy(cr.Input((2, 2), name="y"), cr.Input((2,), name="t"))
 
 
 def test_a_check_reads_many_targets_in_pieces_and_names_the_row() -> None:

@@ -122,6 +122,18 @@ def test_a_header_that_parses_but_says_something_else_is_refused(path: Path, cha
         load_arrays(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [(b"radius,texture,target\n1.0,2.0,0\n", "'radius,texture,target'"), (b"\x89PNG\r\n\x1a\n\0\0\0", r"'\\x89PNG'")],
+)
+def test_a_file_that_is_none_of_weights_is_told_apart_from_a_damaged_one(
+    path: Path, content: bytes, shown: str
+) -> None:
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=rf"it begins with {shown}: .*no weights file of chainrule"):
+        load_arrays(path)
+
+
 def test_swapped_tensors_of_one_shape_are_refused(path: Path) -> None:
     save_arrays(path, {"a": np.array([1.0]), "b": np.array([2.0])})
     whole = path.read_bytes()

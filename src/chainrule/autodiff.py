@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.dtypes import is_float
 from chainrule.errors import GradientError, OptionError, explain
 from chainrule.functions import ones_like, stack, zeros_like
-from chainrule.graph import Node, dependents, walk
+from chainrule.graph import Node, dependents, user_line, walk
 from chainrule.primitive import pull, push
 from chainrule.primitives.elementwise import alias
 from chainrule.tensor import Parameter, Tensor, TensorLike, as_tensor, cast_to, variable
@@ -132,6 +132,8 @@ def grad(f: Function, wrt: Wrt = None) -> Function:
     Returns: a function of the same arguments. It gives one tensor if `wrt` is one thing (or `f` has one argument),
         else a tuple.
 
+    Raises GradientError when `f` returns anything but a tensor of one float, OptionError for a position there is not.
+
     >>> grad(lambda x, y, z: (x + y) * z)(-2.0, 5.0, -4.0)
     (Tensor(-4.0), Tensor(-4.0), Tensor(3.0))
     """
@@ -152,7 +154,7 @@ def value_and_grad(f: Function, wrt: Wrt = None) -> Function:
 
     def both(*args: TensorLike, **kwargs: Any) -> tuple[Tensor, Any]:
         leaves, single, lifted = _leaves(args, wrt)
-        y = as_tensor(f(*lifted, **kwargs))
+        y = _returned(f, f(*lifted, **kwargs))
         found = gradient(y, leaves)
         return y, found[0] if single else tuple(found)
 
@@ -166,9 +168,36 @@ def _leaves(args: Sequence[TensorLike], wrt: Wrt) -> tuple[list[Tensor], bool, l
     lifted: list[Any] = list(args)
     for i in (item for item in named if not isinstance(item, Parameter)):
         if not -len(args) <= i < len(args):
-            raise OptionError(explain("grad", f"wrt={i}", f"there are {len(args)} arguments"))
+            count = "there is 1 argument" if len(args) == 1 else f"there are {len(args)} arguments"
+            raise OptionError(explain("grad", f"wrt={i}", f"{count}, and positions count from 0"))
         lifted[i] = _lift(args[i], i)
     return [item if isinstance(item, Parameter) else lifted[item] for item in named], single, lifted
+
+
+def _outputs(f: Function, y: Any) -> Any:
+    """What `f` returned, a tensor or a tuple of tensors."""
+    return tuple(_returned(f, part) for part in y) if isinstance(y, tuple) else _returned(f, y)
+
+
+def _returned(f: Function, y: Any) -> Tensor:
+    """What `f` returned, or the GradientError for what is no tensor: it would have the gradient 0, or none."""
+    if isinstance(y, Tensor):
+        return y
+    place = user_line()
+    called = f"the gradient of {getattr(f, '__name__', type(f).__name__)}" + (f" at {place}" if place else "")
+    if y is None:
+        raise GradientError(explain(called, "it returned None", "a gradient is that of a tensor", "Add its `return`."))
+    if isinstance(y, list | tuple | dict):
+        got, repair = f"it returned a {type(y).__name__} of {len(y)}", "Return one, or join them with stack; see vjp."
+        raise GradientError(explain(called, got, "a gradient is that of one tensor", repair))
+    raise GradientError(
+        explain(
+            called,
+            f"it returned a plain {type(y).__name__}",
+            "this does not depend on the arguments as a graph: float(), .item(), .numpy() and the math module leave it",
+            "Compute with chainrule's functions, and return a tensor.",
+        )
+    )
 
 
 def _lift(value: TensorLike, i: int) -> Tensor:
@@ -200,7 +229,7 @@ def vjp(f: Function, *args: TensorLike) -> tuple[Any, Function]:
     (Tensor([2., 4.]),)
     """
     lifted = [_lift(x, i) for i, x in enumerate(args)]
-    y = f(*lifted)
+    y = _outputs(f, f(*lifted))
 
     def back(*seeds: TensorLike) -> tuple[Tensor, ...]:
         outputs = y if isinstance(y, tuple) else (y,)
@@ -220,7 +249,7 @@ def jvp(f: Function, args: Sequence[TensorLike], directions: Sequence[TensorLike
     (Tensor(9.0), Tensor(6.0))
     """
     lifted = [_lift(x, i) for i, x in enumerate(args)]
-    y = f(*lifted)
+    y = _outputs(f, f(*lifted))
     outputs = y if isinstance(y, tuple) else (y,)
     found = tangent(outputs, dict(zip(lifted, directions, strict=True)))
     return y, tuple(found) if isinstance(y, tuple) else found[0]
@@ -238,7 +267,7 @@ def jacobian(f: Function, wrt: Wrt = None) -> Function:
 
     def all_derivatives(*args: TensorLike, **kwargs: Any) -> Any:
         leaves, single, lifted = _leaves(args, wrt)
-        y = as_tensor(f(*lifted, **kwargs))
+        y = _returned(f, f(*lifted, **kwargs))
         found = _by_rows(y, leaves) if y.size <= sum(x.size for x in leaves) else [_by_columns(y, x) for x in leaves]
         return found[0] if single else tuple(found)
 
@@ -275,7 +304,7 @@ def hessian(f: Function, wrt: Wrt = None) -> Function:
 
     def second_derivatives(*args: TensorLike, **kwargs: Any) -> Any:
         leaves, single, lifted = _leaves(args, wrt)
-        slopes = gradient(as_tensor(f(*lifted, **kwargs)), leaves)
+        slopes = gradient(_returned(f, f(*lifted, **kwargs)), leaves)
         found = [_by_rows(slope, [x])[0] for slope, x in zip(slopes, leaves, strict=True)]
         return found[0] if single else tuple(found)
 

@@ -74,7 +74,8 @@ class _ByHand:
                     "Return a tuple with one for each input, None where it is zero.",
                 )
             )
-        return [None if i == 0 or gradients[i - 1] is None else as_tensor(gradients[i - 1]) for i in wanted]
+        tensors = [None if part is None else as_tensor(part) for part in gradients]
+        return [None if i == 0 else _fitting(node, i - 1, tensors[i - 1]) for i in wanted]
 
     def push(self, node: Node, tangents: Sequence[Node | None]) -> Node | None:
         """The transpose of the rule, which is linear in g: d/dg of sum(gradient * tangent)."""
@@ -86,6 +87,23 @@ class _ByHand:
                 term = (part * tangents[i]).sum()  # type: ignore[operator]
                 total = term if total is None else total + term
         return None if total is None else gradient(total, [g])[0]
+
+
+def _fitting(node: Node, i: int, g: Tensor | None) -> Tensor | None:
+    """The gradient of the user's input `i`, or the error for one that does not fit it."""
+    x = node.inputs[i + 1]
+    if g is None or (g.shape == x.shape and g.dtype == x.dtype):
+        return g
+    raise GradientError(
+        explain(
+            f"the derivative of {node.attrs['name']}" + (f" at {node.source}" if node.source else ""),
+            f"for input {i} (counted from 0), {x.describe()} of {x.dtype}, it gave {g.shape} of {g.dtype}",
+            "a gradient has the shape and dtype of its input",
+            "Let every element of the input get its own: sum over the axes along which it was broadcast."
+            if g.shape != x.shape
+            else f"Cast it: .astype('{x.dtype}').",
+        )
+    )
 
 
 _custom = Primitive(

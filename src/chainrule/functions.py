@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from chainrule import products, shaping
+from chainrule import dispatch, products, shaping
 from chainrule.dtypes import DType, checked
 from chainrule.errors import DTypeError, OptionError, ShapeError, explain
 from chainrule.primitive import Primitive
@@ -569,3 +569,10 @@ def ones_like(x: TensorLike) -> Tensor:
 
 def _ones(shape: Sequence[int], like: Tensor) -> Tensor:
     return as_tensor(np.ones(tuple(shape), checked(like.dtype)))
+
+
+# NumPy's functions of the same names, called on tensors, are these.
+dispatch.OURS.update({getattr(np, name): globals()[name] for name in __all__ if hasattr(np, name)})
+dispatch.OURS.update({np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.size: lambda x: x.size})
+dispatch.OURS[np.positive] = as_tensor
+dispatch.NAMES.extend(__all__)

@@ -20,6 +20,8 @@ from chainrule.tensor import Tensor, TensorLike, as_float, as_tensor
 
 __all__ = ["absolute", "hinge", "huber", "logistic", "softmax_cross_entropy", "squared", "targets"]
 
+_INTEGERS = "a target is a class's number, an integer"
+_AS_INTEGERS = "Convert whole numbers by t.astype(int)."
 _ROWS = 65536  # so many targets are looked at together: they may come from a file larger than memory
 
 
@@ -120,9 +122,15 @@ def logistic(y: TensorLike, t: TensorLike) -> Tensor:
 def _check_labels(t: Any, shape: Shape | None) -> None:
     called, repair = "softmax_cross_entropy", "Number the classes from 0: t = numpy.unique(t, return_inverse=True)[1]."
     if t.dtype.kind not in "iu":
-        raise TargetError(explain(called, f"targets of {t.dtype}", "a target is a class's number, an integer", repair))
+        raise TargetError(explain(called, f"targets of {t.dtype}", _INTEGERS, f"{_AS_INTEGERS} {repair}"))
     top = shape[-1] if shape else None
-    rule = "a target is a class's number, from 0" + (f" to {top - 1}: y has {top} columns" if top else " up")
+    columns = "1 column" if top == 1 else f"{top} columns"
+    rule = "a target is a class's number, from 0" + (f" to {top - 1}: y has {columns}" if top else " up")
+    if top and t.size:
+        classes = max(int(t.max()) + 1, 2)
+        if classes > top:
+            more = f"Give the model {classes} outputs, one a class (the largest label + 1)"
+            repair = f"{more}, with the classes numbered from 0." if int(t.min()) < 0 else f"{more}."
     _check_each(called, t, lambda part: (part >= 0) & (part < top) if top else part >= 0, rule, repair)
 
 
@@ -150,7 +158,9 @@ def softmax_cross_entropy(y: TensorLike, t: TensorLike) -> Tensor:
             )
         )
     if t.dtype.kind not in "iu":
-        raise DTypeError(explain("softmax_cross_entropy", f"targets of {t.dtype}", "labels are integers"))
+        raise DTypeError(
+            explain(call_site("softmax_cross_entropy", y, t), f"targets of {t.dtype}", _INTEGERS, _AS_INTEGERS)
+        )
     labels = t if t.ndim == y.ndim else expand_dims(t, t.ndim)
     found = logsumexp(y, -1) - take_along_axis(y, labels, -1).reshape(y.shape[:-1])
     return _per_sample(found)

@@ -146,7 +146,13 @@ def _checksum(name: str, array: NDArray[Any]) -> str:
 
 
 def _read_header(called: str, file: BinaryIO, size: int) -> bytes:
-    length = int.from_bytes(file.read(8), "little")
+    first = file.read(8)
+    length = int.from_bytes(first, "little")
+    if len(first) == 8 and 0 not in first:  # a length so large is none: this is text, or an image
+        shown = (first + file.read(24)).decode("latin-1").splitlines()[0]
+        rule = "this is text (a table, such as CSV?) or another format, and no weights file of chainrule"
+        repair = "Name the file that a model was saved to; where data are asked for too, they are another argument."
+        raise FileFormatError(explain(called, f"it begins with {shown!r}", rule, repair))
     if size < 8 or length > min(size - 8, LONGEST_HEADER):
         got = f"a file of {size} bytes that is to have a header of {length}"
         raise FileFormatError(explain(called, got, "the header is damaged or cut off", "Use a backup."))

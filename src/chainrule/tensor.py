@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from chainrule import dtypes, products, shaping
+from chainrule import dispatch, dtypes, products, shaping
 from chainrule.dtypes import DType
 from chainrule.errors import DTypeError, ShapeError, TraceError, explain
 from chainrule.graph import Node
@@ -49,7 +49,6 @@ class Tensor(Node):
     """
 
     __slots__ = ()
-    __array_ufunc__ = None  # array + tensor is ours
     _SHOWN: ClassVar[int] = 8  # rows and columns of the table in a notebook
     family: ClassVar[type[Node]]
 
@@ -77,6 +76,12 @@ class Tensor(Node):
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return dispatch.call_ufunc(ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        return dispatch.call_function(function, args, options)
+
     def __float__(self) -> float:
         return float(self._scalar("float()"))
 
@@ -87,7 +92,18 @@ class Tensor(Node):
         return self._scalar("an index").__index__()
 
     def __bool__(self) -> bool:
-        return bool(self._scalar("a condition, such as `if`, `and`, `while`"))
+        wanted = "a condition, such as `if`, `and`, `while`"
+        if self.value is not None and self.size != 1:
+            raise ShapeError(
+                explain(
+                    f"{wanted} of {self.describe()}",
+                    f"it has {self.size} elements",
+                    "a condition on several elements is ambiguous",
+                    "Choose for each element with chainrule.where(condition, a, b), or ask one question:"
+                    " chainrule.min(condition) whether all hold, chainrule.max(condition) whether any does.",
+                )
+            )
+        return bool(self._scalar(wanted))
 
     def _scalar(self, wanted: str) -> Any:
         if self.value is None:

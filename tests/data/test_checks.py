@@ -36,7 +36,7 @@ BAD = [
     (np.float64(1), None, ShapeError, "rows"),
     (np.zeros((3, 2)), np.zeros(2), ShapeError, r"x is \(3, 2\), t is \(2,\).*3 rows are not 2"),
     (np.array([["a"]]), None, DTypeError, "Preprocessor"),
-    (np.array([[None]]), None, DTypeError, "object"),
+    (np.array([[None]]), None, DTypeError, r"object.*x\.astype\(float\)"),
     (np.zeros((2, 1)), np.array(["yes", "no"]), DTypeError, "TargetEncoder"),
     (np.zeros((2, 1), complex), None, DTypeError, "complex128"),
 ]

@@ -195,9 +195,11 @@ REFUSED = {
     "rate = 1": (lambda: nn.Dropout(1), r"Dropout: rate = 1: it is from 0 to less than 1"),
     "rate = -0.1": (lambda: nn.Dropout(-0.1), r"rate = -0.1"),
     "momentum": (lambda: nn.BatchNorm(3, momentum=2), r"BatchNorm: momentum = 2"),
-    "eps": (lambda: nn.LayerNorm(3, eps=0), r"LayerNorm: features = 3, eps = 0"),
+    "eps": (lambda: nn.LayerNorm(3, eps=0), r"LayerNorm: eps = 0: it is positive"),
     "features": (lambda: nn.BatchNorm(0), r"BatchNorm: features = 0"),
-    "table": (lambda: nn.Embedding(0, 3), r"Embedding: 0 vectors of 3"),
+    "features, a float": (lambda: nn.LayerNorm(3.0), r"LayerNorm: features = 3.0: it is a whole number"),  # type: ignore[arg-type]
+    "table": (lambda: nn.Embedding(0, 3), r"Embedding: count = 0"),
+    "width": (lambda: nn.Embedding(4, 3.5), r"Embedding: width = 3.5: it is a whole number"),  # type: ignore[arg-type]
 }
 
 
@@ -206,6 +208,15 @@ def test_options_out_of_range_are_refused(name: str) -> None:
     make, message = REFUSED[name]
     with pytest.raises(OptionError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda n: nn.LayerNorm(3, eps=n), lambda n: nn.BatchNorm(3, n, n), lambda n: nn.Dropout(n)]
+)
+def test_numbers_of_numpys_leave_the_dtype(make: Any) -> None:
+    layer, x = make(np.float64(0.5)), cr.Input((4, 3), "float32")
+    with nn.training(seed=0, step=0):
+        assert layer(x).dtype == np.float32
 
 
 def test_an_activation_names_an_option_it_does_not_have() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -103,10 +105,28 @@ def test_a_number_has_no_axis() -> None:
         layer(1, 1)(3.0)
 
 
-@pytest.mark.parametrize("sizes", [(0, 1), (1, 0), (-1, 2)])
-def test_sizes_are_positive(sizes: tuple[int, int]) -> None:
-    with pytest.raises(OptionError, match=f"Linear: {sizes[0]} inputs, {sizes[1]} outputs: each is at least 1"):
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ((0, 1), "inputs = 0"),
+        ((1, 0), "outputs = 0"),
+        ((-1, 2), "inputs = -1"),
+        ((2.0, 1), r"inputs = 2.0: .* Write inputs=2\."),
+        ((2, 1.5), r"outputs = 1.5"),
+        ((2, True), "outputs = True"),
+        ((2, "1"), "outputs = '1'"),
+        ((None, 1), "inputs = None"),
+    ],
+)
+def test_sizes_are_whole_numbers_from_1(sizes: tuple[Any, Any], said: str) -> None:
+    with pytest.raises(OptionError, match=f"^Linear: {said}") as caught:
         nn.Linear(*sizes)
+    assert "it is a whole number, at least 1" in str(caught.value)
+
+
+def test_sizes_may_be_numpys() -> None:
+    sizes: Any = np.int64(2), np.uint8(3)
+    assert nn.Linear(*sizes).weight.shape == (2, 3)
 
 
 def test_parameters_are_floats() -> None:

@@ -181,6 +181,18 @@ def test_sequential_is_a_sequence() -> None:
         nn.Sequential(nn.ReLU)
 
 
+def test_a_forgotten_return_is_named() -> None:
+    class Forgetful(nn.Module):
+        def forward(self, x: Any) -> None:
+            2 * x
+
+    with pytest.raises(DTypeError, match=r"Forgetful at test_module.py:\d+: forward returned None.*`return`"):
+        Forgetful()(1.0)
+    net = nn.Sequential(nn.ReLU(), Forgetful(), nn.ReLU())
+    with pytest.raises(DTypeError, match=r'Forgetful "1" at test_module.py:\d+: forward returned None'):
+        net(1.0)
+
+
 def test_a_module_without_forward_says_so() -> None:
     with pytest.raises(NotImplementedError, match=r"Module defines no forward\(\)"):
         nn.Module()(1.0)

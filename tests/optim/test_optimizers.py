@@ -211,6 +211,26 @@ def test_a_step_size_is_finite_and_not_negative(name: str, lr: Any) -> None:
         CASES[name].optimizer(lr)
 
 
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("number", [np.float32(0.125), np.float64(0.125), np.int64(1)])
+def test_a_step_size_of_numpys_is_a_number(name: str, number: Any) -> None:
+    """And leaves a parameter's dtype."""
+    rule = CASES[name].optimizer(number, weight_decay=number)
+    assert rule == CASES[name].optimizer(number.item(), weight_decay=number.item())
+    p, g, step = cr.Input((2,), "float32"), cr.Input((2,), "float32"), cr.Input((), "int64")
+    new, state = rule.update(p, g, rule.init(cr.as_tensor(np.zeros(2, "float32"))), step)
+    assert {x.dtype for x in (new, *state.values())} == {np.dtype("float32")}
+
+
+def test_other_options_of_numpys_are_numbers() -> None:
+    assert optim.Momentum(0.1, mu=np.float64(0.5)) == optim.Momentum(0.1, mu=0.5)
+    assert optim.ClipByValue(np.int8(2)) == optim.ClipByValue(2)
+    with pytest.raises(OptionError, match="SGD: lr = "):
+        optim.SGD(np.float64("nan"))
+    with pytest.raises(OptionError, match="SGD: lr = "):
+        optim.SGD(np.bool_(True))
+
+
 REFUSED = {
     "mu": (lambda: optim.Momentum(0.1, mu=1.0), "Momentum: mu = 1.0: it is a number, at least 0 and less than 1"),
     "mu of Nesterov": (lambda: optim.Nesterov(0.1, mu=-0.1), "Nesterov: mu = -0.1"),

@@ -68,6 +68,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
+def test_numbers_may_be_numpys() -> None:
+    assert optim.StepDecay(np.float64(0.5), every=np.int64(2)) == optim.StepDecay(0.5, every=2)
+    assert float(optim.Warmup(np.float32(0.5), np.int64(4))(cr.as_tensor(0))) == 0.125
+    assert float(optim.Piecewise((2,), (np.float32(0.5), 1.0))(cr.as_tensor(0))) == 0.5
+    with pytest.raises(OptionError, match="a rate of 'fast'"):
+        optim.Piecewise((2,), ("fast", 1.0))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_options_out_of_range_are_refused(name: str) -> None:
     make, message = REFUSED[name]

@@ -44,6 +44,8 @@ def _check_form(array: NDArray[Any], name: str) -> None:
     called, got = f"check of {name}", f"{name} is {array.shape} {array.dtype}"
     if array.dtype.kind in "OUST":
         repair = "Text becomes numbers with data.Preprocessor, class names with data.TargetEncoder."
+        if array.dtype.kind == "O":
+            repair = f"If all of it is numbers: {name}.astype(float). {repair}"
         raise DTypeError(explain(called, got, "data are numbers", repair))
     checked(array.dtype, f"{called}, {array.shape}")
     if array.ndim == 0:

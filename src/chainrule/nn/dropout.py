@@ -28,7 +28,7 @@ class Dropout(Identity):
     def __init__(self, rate: float = 0.5):
         if not 0 <= rate < 1:
             raise OptionError(explain("Dropout", f"rate = {rate!r}", "it is from 0 to less than 1"))
-        self.rate = rate
+        self.rate = float(rate)
 
     def forward(self, x: TensorLike) -> Tensor:
         x, training = as_float(x), current()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from chainrule.errors import DTypeError, OptionError, explain
+from chainrule.errors import DTypeError, explain
 from chainrule.functions import take
 from chainrule.nn.initializers import Initialized, Initializer, normal
 from chainrule.nn.module import Module
+from chainrule.nn.sizes import whole
 from chainrule.random import seeded
 from chainrule.tensor import Tensor, TensorLike, as_tensor
 
@@ -31,8 +32,7 @@ class Embedding(Module):
     def __init__(
         self, count: int, width: int, *, init: Initializer = normal(), seed: int | None = None, dtype: str = "float32"
     ):
-        if count < 1 or width < 1:
-            raise OptionError(explain("Embedding", f"{count} vectors of {width}", "each is at least 1"))
+        count, width = whole("Embedding", "count", count), whole("Embedding", "width", width)
         self.weight = Initialized(init, (count, width), seed=seeded(seed), dtype=dtype, name="weight")
 
     def forward(self, x: TensorLike) -> Tensor:

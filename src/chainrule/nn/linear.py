@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from chainrule.errors import OptionError, ShapeError, explain
+from chainrule.errors import ShapeError, explain
 from chainrule.functions import matmul
 from chainrule.nn.initializers import Initialized, Initializer, he_uniform, uniform
 from chainrule.nn.module import Module
+from chainrule.nn.sizes import whole
 from chainrule.random import seeded
 from chainrule.tensor import Tensor, TensorLike, as_tensor
 
@@ -24,7 +25,7 @@ class Linear(Module):
         seed: for the first values; None: fresh from the operating system.
         dtype: of w and b.
 
-    x: (..., inputs) -> y: (..., outputs). Raises ShapeError for another last axis.
+    x: (..., inputs) -> y: (..., outputs). Raises ShapeError for another last axis, OptionError for sizes below 1.
 
     >>> Linear(2, 3, seed=0)([[1.0, 2.0], [3.0, 4.0]]).shape
     (2, 3)
@@ -34,8 +35,7 @@ class Linear(Module):
         self, inputs: int, outputs: int, bias: bool = True, *, init: Initializer = he_uniform,
         init_bias: Initializer | None = None, seed: int | None = None, dtype: str = "float32",
     ):  # fmt: skip
-        if inputs < 1 or outputs < 1:
-            raise OptionError(explain("Linear", f"{inputs} inputs, {outputs} outputs", "each is at least 1"))
+        inputs, outputs = whole("Linear", "inputs", inputs), whole("Linear", "outputs", outputs)
         seed = seeded(seed)
         self.weight = Initialized(init, (inputs, outputs), seed=seed, dtype=dtype, name="weight")
         init_bias = uniform(inputs**-0.5) if init_bias is None else init_bias

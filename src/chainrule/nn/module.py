@@ -10,6 +10,7 @@ from html import escape
 from typing import Any, TypeVar
 
 from chainrule.dtypes import DType
+from chainrule.errors import DTypeError, explain
 from chainrule.graph import module_scope, user_line
 from chainrule.nn.initializers import Initialized, float_dtype
 from chainrule.nn.state import check_state
@@ -54,10 +55,16 @@ class Module:
         tokens = _paths.set(paths), _inside.set(path)
         try:
             with module_scope(path.removeprefix(outer + ".") or type(self).__name__):
-                return self.forward(*args, **kwargs)
+                return self._returned(self.forward(*args, **kwargs))
         finally:
             _paths.reset(tokens[0])
             _inside.reset(tokens[1])
+
+    def _returned(self, y: Any) -> Any:
+        if y is None:
+            repair = "Add the `return` that is missing at the end of what it computes."
+            raise DTypeError(explain(self.called(), "forward returned None", "a module gives its output", repair))
+        return y
 
     # What it holds
     def children(self) -> Iterator[tuple[str, Parameter | Module]]:

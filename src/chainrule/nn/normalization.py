@@ -7,6 +7,7 @@ from chainrule.functions import sqrt, square
 from chainrule.nn.initializers import Initialized, ones, zeros
 from chainrule.nn.mode import Training, current
 from chainrule.nn.module import Module
+from chainrule.nn.sizes import whole
 from chainrule.tensor import Tensor, TensorLike, as_float
 
 __all__ = ["BatchNorm", "LayerNorm"]
@@ -16,10 +17,10 @@ class _Scaled(Module):
     """(x - mean) / sqrt(var + eps) * weight + bias over a last axis of `features`."""
 
     def __init__(self, features: int, eps: float = 1e-5, *, dtype: str = "float32"):
-        if features < 1 or not eps > 0:
-            got = f"features = {features}, eps = {eps!r}"
-            raise OptionError(explain(type(self).__name__, got, "features is at least 1, eps is positive"))
-        self.eps = eps
+        features = whole(type(self).__name__, "features", features)
+        if not eps > 0:
+            raise OptionError(explain(type(self).__name__, f"eps = {eps!r}", "it is positive"))
+        self.eps = float(eps)
         self.weight = Initialized(ones, (features,), dtype=dtype, name="weight")
         self.bias = Initialized(zeros, (features,), dtype=dtype, name="bias")
 
@@ -83,7 +84,7 @@ class BatchNorm(_Scaled):
         if not 0 <= momentum <= 1:
             raise OptionError(explain("BatchNorm", f"momentum = {momentum!r}", "it is from 0 to 1"))
         super().__init__(features, eps, dtype=dtype)
-        self.momentum = momentum
+        self.momentum = float(momentum)
         self.running_mean = Initialized(zeros, (features,), dtype=dtype, name="running_mean", trainable=False)
         self.running_var = Initialized(ones, (features,), dtype=dtype, name="running_var", trainable=False)
 

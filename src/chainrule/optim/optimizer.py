@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -10,7 +11,7 @@ from typing import TypeAlias
 from chainrule.errors import OptionError, explain
 from chainrule.tensor import Tensor, TensorLike, as_tensor
 
-__all__ = ["Optimizer", "Rate", "State", "check_number", "rate_at"]
+__all__ = ["Optimizer", "Rate", "State", "check_number", "is_number", "rate_at"]
 
 Rate: TypeAlias = "float | Callable[[Tensor], TensorLike]"
 State: TypeAlias = dict[str, Tensor]
@@ -59,13 +60,22 @@ def rate_at(rate: Rate, step: Tensor) -> Tensor:
     return as_tensor(rate(step) if callable(rate) else float(rate))
 
 
+def is_number(value: object) -> bool:
+    """Whether `value` is a number of Python's or NumPy's, and not a boolean."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 def check_number(options: object, name: str, low: float = 0.0, below: float = math.inf, *, above: bool = False) -> None:
-    """Raise OptionError unless the option `name` is a number from `low` (with `above`: more than it) and < `below`."""
+    """Raise OptionError unless the option `name` is a number from `low` (with `above`: more than it) and < `below`.
+
+    A number of NumPy's becomes Python's, which leaves the dtype of what it is multiplied with.
+    """
     value = getattr(options, name)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not (low < value < below if above else low <= value < below):
+    if not is_number(value) or not (low < value < below if above else low <= value < below):
         floor = f"more than {low:g}" if above else f"at least {low:g}"
         ceiling = "finite" if below == math.inf else f"less than {below:g}"
         raise OptionError(
             explain(type(options).__name__, f"{name} = {value!r}", f"it is a number, {floor} and {ceiling}")
         )
+    if type(value) not in (int, float):
+        object.__setattr__(options, name, int(value) if isinstance(value, numbers.Integral) else float(value))

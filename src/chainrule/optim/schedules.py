@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chainrule.errors import OptionError, explain
 from chainrule.functions import cos, floor, minimum, where
-from chainrule.optim.optimizer import Rate, check_number, rate_at
+from chainrule.optim.optimizer import Rate, check_number, is_number, rate_at
 from chainrule.tensor import Tensor
 
 __all__ = ["CosineDecay", "ExponentialDecay", "Piecewise", "StepDecay", "Warmup"]
@@ -123,7 +123,7 @@ class Piecewise:
             rule = "boundaries are positive and ascend, and there is one rate more"
             raise OptionError(explain("Piecewise", got, rule))
         for rate in self.rates:
-            if not callable(rate) and not 0 <= rate < math.inf:
+            if not callable(rate) and not (is_number(rate) and 0 <= rate < math.inf):
                 raise OptionError(explain("Piecewise", f"a rate of {rate!r}", "it is finite and at least 0"))
 
     def __call__(self, step: Tensor) -> Tensor:

@@ -201,7 +201,8 @@ class Story:
                     plot.decision_regions(net, self.x, self.t, title="MLP 2-5-5-1, squared loss", ax=_axes()),
                     "What the network says of the plane",
                     """Flat plateaus near -1 and +1 with a steep step between: the squared loss is now small on
-                    both sides. On the plateaus the output is almost level, so the dashed contours of -1 and +1 wander.""",
+                    both sides. On the plateaus the output is almost level, so the dashed contours of -1 and +1
+                    wander.""",
                 ),
                 Picture.of(
                     plot.convergence(history, title="Squared loss over all rows", ax=_axes()), "Convergence",
