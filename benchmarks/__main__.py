@@ -37,15 +37,15 @@ def _line(found: dict[str, Any]) -> str:
     peers = ", ".join(f"{name} {_time(seconds)}" for name, seconds in found["peers_s"].items())
     met = {True: "yes", False: "no", None: "?"}[found["met"]]
     cells = (
-        found["row"], _time(found["ours_s"]), _time(found["floor_s"]), _ratio(found["ratio_to_floor"]),
+        found["row"], _time(found["ours_s"], "-"), _time(found["floor_s"], "-"), _ratio(found["ratio_to_floor"]),
         _ratio(found["best_peer_ratio"]), peers, found["bar"], met,
     )  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 
 
-def _time(seconds: float | None) -> str:
+def _time(seconds: float | None, none: str = "absent") -> str:
     if seconds is None:
-        return "absent"
+        return none
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
