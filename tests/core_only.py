@@ -2,7 +2,7 @@
 
 import importlib.util
 
-OPTIONAL = ("IPython", "llvmlite", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn", "torch", "typer")
+OPTIONAL = ("IPython", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn", "torch", "typer")
 
 
 def main() -> None:

@@ -90,11 +90,7 @@ def edges_of(module: str, path: Path, modules: dict[str, Path]) -> Iterator[Edge
         for name in imported_names(node, module, path, modules):
             yield Edge(module, name, node.lineno, late, for_types)  # type: ignore[attr-defined]
         late = late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        guarded = (
-            set(node.body)
-            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-            else set()
-        )
+        guarded = set(node.body) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test) else set()
         stack += [(child, late, for_types or child in guarded) for child in ast.iter_child_nodes(node)]
 
 

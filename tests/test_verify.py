@@ -84,7 +84,5 @@ def test_a_fault_of_the_fusion_alone_is_found(monkeypatch: pytest.MonkeyPatch) -
     verifier = Verifier([x], [(cr.exp(x) * 2 + 1).named("y")])
     right = verifier._fused
     monkeypatch.setattr(verifier, "_fused", lambda *arrays: [right(*arrays)[0] + 1])
-    with pytest.raises(cr.VerificationError, match="'y'.*fused"):
+    with pytest.raises(cr.VerificationError, match=r"'y'.*fused"):
         verifier.check([np.ones(20)])
-
-

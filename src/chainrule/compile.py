@@ -1,4 +1,4 @@
-"""Any function of tensors as machine code: traced once for every signature of its arguments, then called with arrays."""
+"""Any function of tensors as machine code: traced once for each signature of its arguments."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ class CompiledFunction:
             if isinstance(arg, Tensor):
                 if arg.tracked:
                     return self._f(*args, **static)
-                arg = arg.value
-            arrays.append(arg if type(arg) is np.ndarray else np.asarray(arg))
-        version = self._version(arrays, static)
-        return version.call(arrays)
+                arrays.append(arg.numpy())
+            else:
+                arrays.append(arg if type(arg) is np.ndarray else np.asarray(arg))
+        return self._version(arrays, static).call(arrays)
 
     def loops(self, *args: TensorLike, **static: Any) -> str:
         """The fused loops as pseudo-code in the names of the user's code, for these arguments or the last call's."""

@@ -19,15 +19,16 @@ import numpy as np
 from chainrule.dtypes import DType
 
 __all__ = [
-    "Affine", "Expr", "Operand", "Reshaped", "Store", "Stores", "Var", "WRITTEN_OUT", "affine", "const", "elementwise", "read", "reduce_over", "where",
+    "WRITTEN_OUT", "Affine", "Expr", "Operand", "Reshaped", "Store", "Stores", "Var", "affine", "const", "elementwise",
+    "read", "reduce_over", "where",
 ]  # fmt: skip
 
 WRITTEN_OUT = 8  # sums of up to so many terms are written out
 _COMBINE: dict[str, Callable[[Any, Any], Any]] = {"sum": np.add, "max": np.maximum}
-_TRUTH = frozenset(
-    ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "logical_not",
-     "isfinite")  # fmt: skip
-)
+_TRUTH = frozenset((
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "logical_not",
+    "isfinite",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,7 @@ class Expr(np.lib.mixins.NDArrayOperatorsMixin):
             return where(*args)
         if func is np.clip:
             x, low, high = args
-            return np.minimum(np.maximum(x, low), high)  # type: ignore[no-any-return]
+            return np.minimum(np.maximum(x, low), high)
         return NotImplemented
 
     def astype(self, dtype: DType, copy: bool = True) -> Expr:
@@ -175,7 +176,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Stores:
-    """How a result is written: `plan(operands, result, **attrs)` gives the loop nests; it starts as zeros if `zeroed`."""
+    """How a result is written: `plan(operands, result, **attrs)` gives the loop nests; `zeroed`: it starts as zeros."""
 
     plan: Callable[..., Sequence[Store]]
     zeroed: bool = False

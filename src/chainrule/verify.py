@@ -1,4 +1,4 @@
-"""Both engines compared operation by operation: the first node whose machine code differs from the reference is named."""
+"""Both engines compared operation by operation: the first node that differs is named."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def _compare(how: str, node: Node, found: np.ndarray, wanted: np.ndarray, bound:
     off = ~_agreeing(found, wanted, bound)
     at = tuple(int(i) for i in np.argwhere(off)[0])
     element = f"element {at}" if at else "it"
-    got = f"{element} is {found[at]!s} compiled and {wanted[at]!s} on the reference ({int(off.sum())} of {off.size} differ)"
+    count = f"{int(off.sum())} of {off.size} differ"
+    got = f"{element} is {found[at]!s} compiled and {wanted[at]!s} on the reference ({count})"
     called = f"verify: {node.describe()}, {how}"
     raise VerificationError(explain(called, got, "the engines agree to rounding", "The operation's `lower` is wrong."))
 

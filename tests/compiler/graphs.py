@@ -6,7 +6,16 @@ import numpy as np
 
 import chainrule as cr
 
-ONE = (cr.tanh, cr.relu, cr.exp, cr.sigmoid, lambda x: -x, lambda x: x.sum(axis=0), lambda x: x[::-1] * 2, lambda x: x.T)
+ONE = (
+    cr.tanh,
+    cr.relu,
+    cr.exp,
+    cr.sigmoid,
+    lambda x: -x,
+    lambda x: x.sum(axis=0),
+    lambda x: x[::-1] * 2,
+    lambda x: x.T,
+)
 TWO = (lambda a, b: a + b, lambda a, b: a * b, cr.maximum, lambda a, b: a @ b, lambda a, b: cr.where(a > b, a, b))
 
 

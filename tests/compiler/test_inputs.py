@@ -99,7 +99,7 @@ def test_an_index_out_of_range_is_refused_and_never_read(bad: int) -> None:
     rows = np.array([0, 3, bad, -4])
     for f in (lambda x, i: x[i], lambda x, i: cr.grad(lambda x: (x[i] * 2).sum())(x)):
         compiled = cr.compile(f)
-        with pytest.raises(ShapeError, match="gather.*index|index.*out of range|4 elements"):
+        with pytest.raises(ShapeError, match="index"):
             compiled(np.ones((4, 9)), rows)
         with pytest.raises(ShapeError):  # nor does a call leave anything behind that lets it through
             compiled(np.ones((4, 9)), rows)

@@ -97,11 +97,12 @@ def test_what_is_kept_keeps_no_arrays_alive() -> None:
         def __del__(self) -> None:
             freed.append(True)
 
-    w = cr.Parameter(np.ones(1000))
-    w._stored = np.ones(1000).view(Noted)
-    f = cr.compile(lambda x: x * w * 3.25)
-    f(np.ones(1000))
-    del f, w
+    def use() -> None:
+        w = cr.Parameter(np.ones(1000))
+        w._stored = np.ones(1000).view(Noted)
+        cr.compile(lambda x: x * w * 3.25)(np.ones(1000))
+
+    use()
     gc.collect()
     assert freed
 

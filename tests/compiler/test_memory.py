@@ -25,7 +25,7 @@ def test_no_two_live_buffers_overlap(seed: int, nodes: int) -> None:
             if buffer.kind == "arena" and buffer not in registers:
                 lives.setdefault(buffer, []).append(i)
     placed = [(b, b.place, b.place + b.size * b.dtype.itemsize) for b in found.buffers if b in lives]
-    assert all(0 <= start and end <= size and start % 64 == 0 for _, start, end in placed)
+    assert all(start >= 0 and end <= size and start % 64 == 0 for _, start, end in placed)
     for n, (a, start, end) in enumerate(placed):
         for b, other, stop in placed[:n]:
             together = min(lives[a]) <= max(lives[b]) and min(lives[b]) <= max(lives[a])

@@ -19,12 +19,11 @@ def loops(inputs: Sequence[cr.Tensor], *outputs: cr.Tensor) -> list[str]:
 
 
 def test_a_layer_is_one_loop_nest_whose_product_sum_and_relu_are_fused() -> None:
-    x, w, b = (cr.Input(shape, "float32", name=name) for shape, name in (((32, 20), "x"), ((20, 64), "w"), ((64,), "b")))
+    shapes = {"x": (32, 20), "w": (20, 64), "b": (64,)}
+    x, w, b = (cr.Input(shape, "float32", name=name) for name, shape in shapes.items())
     h = cr.relu(x @ w + b)
     h.name = "h"
-    assert loops([x, w, b], h) == [
-        "for i < 32, j < 64: h[i, j] = maximum(sum(k < 20: x[i, k] * w[k, j]) + b[j], 0)"
-    ]
+    assert loops([x, w, b], h) == ["for i < 32, j < 64: h[i, j] = maximum(sum(k < 20: x[i, k] * w[k, j]) + b[j], 0)"]
 
 
 def test_broadcasts_transposes_flips_and_slices_are_index_arithmetic() -> None:

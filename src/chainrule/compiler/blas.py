@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import glob
-import importlib
+import importlib.util
 import os
 import threading
 from collections.abc import Iterator
@@ -119,7 +119,8 @@ def one_thread() -> Iterator[None]:
 def _library() -> Any:
     """SciPy's own copy of OpenBLAS, where it has one."""
     scipy = importlib.import_module("scipy")
-    beside = os.path.join(os.path.dirname(os.path.dirname(scipy.__file__)), "scipy.libs", "*openblas*")
+    home = os.path.dirname(os.path.dirname(str(scipy.__file__)))
+    beside = os.path.join(home, "scipy.libs", "*openblas*")
     for path in glob.glob(beside):
         library = ctypes.CDLL(path)
         if hasattr(library, "scipy_openblas_set_num_threads"):

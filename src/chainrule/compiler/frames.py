@@ -105,7 +105,7 @@ class Frame:
 
     def _point(self, entry: int, value: Any, x: Node) -> np.ndarray:
         """The array of `value` as the machine code reads it, put into the table."""
-        array = np.require(value, x.dtype, "CA")
+        array = np.require(value, x.dtype, ["C", "A"])
         self._table[entry] = array.ctypes.data
         return array
 

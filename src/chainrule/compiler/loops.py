@@ -1,8 +1,8 @@
 """From a kernel to loops over vectors: the axis of the vectors is chosen here, and accumulators stay in registers.
 
-A kernel runs its vectors along the axis of its result where reads and writes are contiguous, if there is one that is long
-enough; else along the innermost axis of each sum. An axis of n is cut into strips of falling powers of two (for 100 lanes
-of which 32 fit: 3 x 32 and 4): the longest in a loop, the rest one after another.
+A kernel runs its vectors along the axis of its result where reads and writes are contiguous, if there is one that is
+long enough; else along the innermost axis of each sum. An axis of n is cut into strips of falling powers of two (for
+100 lanes of which 32 fit: 3 x 32 and 4): the longest in a loop, the rest one after another.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from chainrule.compiler.elementary import ELEMENTARY
 from chainrule.compiler import blas
 from chainrule.compiler.axes import all_of, strips, sum_axis, vector_axis
+from chainrule.compiler.elementary import ELEMENTARY
+from chainrule.compiler.scalars import FLAGS, REASSOCIATED, emit, literal, splat, type_of
 from chainrule.compiler.schedule import Buffer, Kernel, Product, Write, targets
-from chainrule.compiler.scalars import FLAGS, REASSOCIATED, emit, lanes, literal, splat, type_of
 from chainrule.compiler.text import Text, Value
 from chainrule.dtypes import DType
 from chainrule.formula import Affine, Expr, Var
@@ -185,7 +185,8 @@ class _Writer:
             name = f"llvm.vector.reduce.or.v{width}i1"
             outside = self.text.call(name, "i1", (f"<{width} x i1>", outside))
         flag = self.text.let("load i64, ptr %flags")
-        self.text.do(f"store i64 {self.text.let(f'or i64 {flag}, ' + self.text.let(f'zext i1 {outside} to i64'))}, ptr %flags")
+        wide = self.text.let(f"zext i1 {outside} to i64")
+        self.text.do(f"store i64 {self.text.let(f'or i64 {flag}, {wide}')}, ptr %flags")
 
     @contextmanager
     def _one_lane(self) -> Iterator[None]:
@@ -268,7 +269,8 @@ class _Writer:
         found = one
         for _ in range(abs(int(exponent))):
             base = self._value(x)
-            found = base if found == one else emit(self.text, "multiply", [found, base], [x.dtype] * 2, x.dtype, self.width)
+            kinds = [x.dtype] * 2
+            found = base if found == one else emit(self.text, "multiply", [found, base], kinds, x.dtype, self.width)
         return found if exponent >= 0 else emit(self.text, "divide", [one, found], [x.dtype] * 2, x.dtype, self.width)
 
     def _read(self, expr: Expr) -> Value:
@@ -280,7 +282,7 @@ class _Writer:
         if self.width == 1 or (place.stride(self.along) == 1 and not moved):
             return self._load(self._address(buffer, self._offset(place)), expr.dtype, self.width)
         if not moved:
-            return self._strided(buffer, self._offset(place), place.stride(self.along), expr.dtype)  # type: ignore[arg-type]
+            return self._strided(buffer, self._offset(place), place.stride(self.along), expr.dtype)
         value, t = "poison", type_of(expr.dtype, self.width)
         for lane, offset in enumerate(self._lane_offsets(place)):
             one = self._load(self._address(buffer, offset), expr.dtype, 1)

@@ -1,6 +1,6 @@
 """A schedule as short pseudo-code: what is stored, what is fused, in the user's names.
 
-    for i < 32, j < 64: h[i, j] = maximum(sum(k < 784: x[i, k] * w[k, j]) + b[j], 0)
+for i < 32, j < 64: h[i, j] = maximum(sum(k < 784: x[i, k] * w[k, j]) + b[j], 0)
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def _unraveled(place: Affine, shape: Sequence[int]) -> list[Affine] | None:
         index = Affine(own, whole)
         low = whole + sum(min(f * (v.size - 1), 0) for v, f in own)
         high = whole + sum(max(f * (v.size - 1), 0) for v, f in own)
-        if own and not (0 <= low and high < n):
+        if own and not (low >= 0 and high < n):
             return None
         indices.append(index)
     return None if offset or terms else indices

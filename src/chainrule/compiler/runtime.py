@@ -108,7 +108,10 @@ class _Machine:
         self.held = [[order[i] for i in held] for order, held in zip(orders, self.compiled.held, strict=True)]
 
     def run(
-        self, arrays: Sequence[tuple[Sequence[np.ndarray], Sequence[np.ndarray]]], periods: int = 1, steps: int = 1
+        self,
+        arrays: Sequence[tuple[Sequence[np.ndarray], Sequence[np.ndarray] | np.ndarray]],
+        periods: int = 1,
+        steps: int = 1,
     ) -> None:
         """Runs on (inputs, outputs) of every part."""
         table: list[int] = []

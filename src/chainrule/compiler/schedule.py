@@ -15,12 +15,25 @@ from typing import Any
 from chainrule.compiler.blas import pays
 from chainrule.dtypes import DType
 from chainrule.formula import (
-    WRITTEN_OUT, Affine, Expr, Operand, Position, Reshaped, Stores, Var, affine, const, read,
+    WRITTEN_OUT,
+    Affine,
+    Expr,
+    Operand,
+    Position,
+    Reshaped,
+    Stores,
+    Var,
+    affine,
+    const,
+    read,
 )  # fmt: skip
 from chainrule.graph import Node, walk
 from chainrule.primitives.contraction import parse
 
-__all__ = ["Buffer", "Kernel", "Product", "Rows", "Schedule", "Write", "reads", "schedule", "targets", "uniform", "without_nodes"]
+__all__ = [
+    "Buffer", "Kernel", "Product", "Rows", "Schedule", "Write", "reads", "schedule", "targets", "uniform",
+    "without_nodes",
+]  # fmt: skip
 
 _LARGEST_INLINE = 400  # operations of one element's formula
 _DEEPEST_INLINE = 100  # bounds the recursion over formulas
@@ -394,7 +407,7 @@ def _cuts(order: Sequence[Node], inputs: set[Node]) -> set[Node]:
 
 
 def _width(node: Node) -> int:
-    """How many terms a formula gets from a node: those of a sum that is written out, for every element of a short row."""
+    """How many terms a formula gets from a node: those of a written-out sum, for each element of a short row."""
     if not _is_narrow(node):
         return 1
     return max(1, math.prod(node.shape) // max((1, *node.shape))) * _terms(node)

@@ -1,4 +1,4 @@
-"""What makes two graphs the same to the compiler: their structure, without the values that are handed over at the call."""
+"""What makes two graphs the same to the compiler: their structure, without the values that a call hands over."""
 
 from __future__ import annotations
 

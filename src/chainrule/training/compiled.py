@@ -35,7 +35,13 @@ class CompiledRunner:
         return self._run(arrays, indices, first, count, 1, None)
 
     def run_recorded(
-        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, every: int, periods: int, recorder: Recorder
+        self,
+        arrays: Arrays,
+        indices: NDArray[np.int64] | None,
+        first: int,
+        every: int,
+        periods: int,
+        recorder: Recorder,
     ) -> Ran:
         """Make `periods` times a record and `every` steps."""
         return self._run(arrays, indices, first, every, periods, recorder)
@@ -90,13 +96,19 @@ class CompiledRunner:
         whole = [carry.before for carry in step.whole]
         inputs = [*whole, *moving, *rows, step.step, step.seed, *([numbers] if drawn else [])]
         after = [carry.after for carry in step.moving]
-        outputs = [*(carry.after for carry in step.whole), step.loss, *((step.moved,) if step.moved is not None else ())]
+        outputs = [
+            *(carry.after for carry in step.whole),
+            step.loss,
+            *((step.moved,) if step.moved is not None else ()),
+        ]
         n, m = len(whole), len(moving)
         streamed = {n + m + len(rows)} | ({len(inputs) - 1} if drawn else set())
         streamed |= {n + m + i for i, there in enumerate(direct) if not there}
         carried = {i: i for i in range(n)}
         if drawn:
-            written: dict[Node, tuple[Node, Node]] = {y: (whole_leaf, numbers) for y, whole_leaf in zip(after, moving, strict=True)}
+            written: dict[Node, tuple[Node, Node]] = {
+                y: (whole_leaf, numbers) for y, whole_leaf in zip(after, moving, strict=True)
+            }
         else:
             written = {}
             outputs, carried = [*outputs, *after], carried | {len(outputs) + i: n + i for i in range(m)}
