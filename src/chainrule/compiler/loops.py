@@ -19,7 +19,7 @@ from chainrule.compiler.scalars import FLAGS, REASSOCIATED, emit, literal, splat
 from chainrule.compiler.schedule import Buffer, Kernel, Product, Write, targets
 from chainrule.compiler.text import Text, Value
 from chainrule.dtypes import DType
-from chainrule.formula import Affine, Expr, Var
+from chainrule.formula import Affine, Expr, Var, affine, read
 
 __all__ = ["write_kernel"]
 
@@ -256,8 +256,18 @@ class _Writer:
             return found
         args = [self._value(arg) for arg in expr.args]
         if expr.op in ELEMENTARY and expr.dtype.kind == "f":
-            return self._value(ELEMENTARY[expr.op](*expr.args))
+            return self._called(expr, args)
         return emit(self.text, expr.op, args, [arg.dtype for arg in expr.args], expr.dtype, self.width)
+
+    def _called(self, expr: Expr, args: list[Value]) -> Value:
+        """An elementary function: a function of its own in the module, written once for every width."""
+        kinds = [arg.dtype for arg in expr.args]
+        name = f"{expr.op}.{'.'.join(kind.name for kind in kinds)}.{self.width}"
+        if name not in self.text.functions:
+            self.text.functions[name] = ""  # a function may use another one, and never itself
+            self.text.functions[name] = _function(self.text.beside(), name, expr.op, kinds, expr.dtype, self.width)
+        given = ", ".join(f"{type_of(kind, self.width)} {arg}" for kind, arg in zip(kinds, args, strict=True))
+        return self.text.let(f"call {type_of(expr.dtype, self.width)} @{name}({given})")
 
     def _small_power(self, expr: Expr) -> Value | None:
         x, exponent = expr.args[0], expr.args[1].data
@@ -445,6 +455,21 @@ class _Writer:
 
         carried = [(type_of(dtype, width), first), (type_of(_I64, width), zero)]
         return text.loop(1, var.size, 1, carried, turn)[1]
+
+
+def _function(text: Text, name: str, op: str, kinds: Sequence[DType], dtype: DType, width: int) -> str:
+    """An elementary function of `width` lanes as IR."""
+    lane = Var(width)
+    place = affine(lane)
+    given = [Buffer(f"x{i}", width, kind, "input") for i, kind in enumerate(kinds)]
+    value = ELEMENTARY[op](*(read(buffer, place, buffer.dtype) for buffer in given))
+    writer = _Writer(text, Kernel((lane,), ()), {})
+    writer.width, writer.along, writer.bound = width, lane, {lane: "0"}
+    writer.scopes[-1].update({(id(buffer), width): f"%{buffer.name}" for buffer in given})
+    text.do(f"ret {type_of(dtype, width)} {writer._value(value)}")
+    arguments = ", ".join(f"{type_of(buffer.dtype, width)} %{buffer.name}" for buffer in given)
+    head = f"define internal {type_of(dtype, width)} @{name}({arguments}) {{\nentry:\n"
+    return head + "\n".join(text.lines) + "\n}"
 
 
 def _identity(kind: str, dtype: DType) -> Value:

@@ -22,15 +22,18 @@ def plan(found: Schedule) -> int:
             if buffer.kind == "arena" and buffer not in unstored:
                 first.setdefault(buffer, i)
                 last[buffer] = i
-    placed: list[tuple[int, int, Buffer]] = []  # start, end in bytes
+    alive: list[tuple[int, int, Buffer]] = []  # start, end in bytes
+    size = 0
     for buffer in sorted(first, key=lambda b: first[b]):
         nbytes = -(-max(buffer.size * buffer.dtype.itemsize, 1) // _ALIGNMENT) * _ALIGNMENT
-        taken = sorted((a, b) for a, b, other in placed if last[other] >= first[buffer])
+        alive = [(a, b, other) for a, b, other in alive if last[other] >= first[buffer]]
+        taken = sorted((a, b) for a, b, _ in alive)
         start = 0
         for a, b in taken:
             if a - start >= nbytes:
                 break
             start = max(start, b)
         buffer.place = start
-        placed.append((start, start + nbytes, buffer))
-    return max((end for _, end, _ in placed), default=0)
+        alive.append((start, start + nbytes, buffer))
+        size = max(size, start + nbytes)
+    return size

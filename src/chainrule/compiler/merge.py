@@ -10,6 +10,7 @@ from chainrule.compiler.schedule import Buffer, Kernel, Product, reads, targets
 
 __all__ = ["merged"]
 
+_MOST = 16  # writes of one kernel
 _BACK = 16  # how many kernels back a partner is looked for
 
 
@@ -56,7 +57,9 @@ def _overwritten(kernel: Kernel | Product, other: Kernel | Product) -> bool:
 def _joins(other: Kernel | Product, kernel: Kernel | Product) -> bool:
     if isinstance(other, Product) or isinstance(kernel, Product) or other.space != kernel.space:
         return False
-    if not (_is_plain(other) and _is_plain(kernel)) or vector_axis(other) is not vector_axis(kernel):
+    if not (_is_plain(other) and _is_plain(kernel)) or len(other.writes) >= _MOST:
+        return False
+    if vector_axis(other) is not vector_axis(kernel):
         return False
     places = {write.target: write.place for write in other.writes}
     return all(place == places.get(buffer, place) for buffer, place in reads(kernel))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chainrule.compiler import memory
+from chainrule.compiler.axes import all_of
 from chainrule.compiler.loops import write_kernel
-from chainrule.compiler.schedule import Buffer, Product, Schedule, reads, targets
+from chainrule.compiler.schedule import Buffer, Kernel, Product, Schedule, reads, targets
 from chainrule.compiler.text import Text, Value
 
 __all__ = ["ENTRY", "Loop", "assemble", "carried_buffers"]
 
 ENTRY = "run"
+_LONGEST = 800  # expressions in one LLVM function
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
         text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period))
     text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
     lines = "\n".join([*text.on_entry(), *text.lines])
-    declared = "\n".join(sorted(text.declared))
+    declared = "\n".join([*sorted(text.declared), *text.functions.values()])
     arguments = "ptr noalias %table, i64 %periods, i64 %steps"
     return f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {{\nentry:\n{lines}\n}}\n", [part.arena for part in parts]
 
@@ -75,27 +77,76 @@ class _Part:
     """The code of one schedule, with its pointers from `first` on in the table."""
 
     def __init__(self, text: Text, found: Schedule, loop: Loop, first: int):
-        self.text, self.found, self.loop = text, found, loop
-        aliased = _in_place(found, loop)
+        self.text, self.found, self.loop, self.first = text, found, loop, first
+        self.aliased = _in_place(found, loop)
         self.arena = memory.plan(found)
-        outside = [b for b in found.buffers if b.kind != "arena"]
-        self.entries = len(outside) + 1
-        self.pointers = _pointers(text, found, outside, aliased, first)
-        self.copies = [
-            (self.pointers[_numbered(found, "input", i)], self.pointers[out], out.size * out.dtype.itemsize)
-            for o, i in loop.carried
-            if (out := _numbered(found, "output", o)) not in aliased
-        ]
+        self.outside = [b for b in found.buffers if b.kind != "arena"]
+        self.entries = len(self.outside) + 1
 
     def once(self, index: Value) -> None:
-        """All kernels, for the turn `index`."""
-        text = self.text
-        here = self.pointers | _moved(text, self.found, self.loop, self.pointers, index)
-        for kernel in self.found.kernels:
+        """All kernels, for the turn `index`: here if they are few, else in functions of bounded length.
+
+        LLVM's time grows faster than the length of a function.
+        """
+        pieces = list(_pieces(self.found.kernels))
+        if len(pieces) <= 1:
+            self._write(self.text, self.found.kernels, index)
+        else:
+            for i, piece in enumerate(pieces):
+                name = f"{ENTRY}_{self.first}_{i}"
+                body = self.text.beside()
+                self._write(body, piece, "%index")
+                lines = "\n".join(body.lines)
+                head = f"define internal void @{name}(ptr %table, ptr %flags, i64 %index) noinline"
+                self.text.functions[name] = f"{head} {{\nentry:\n{lines}\n  ret void\n}}"
+                self.text.do(f"call void @{name}(ptr %table, ptr %flags, i64 {index})")
+        self._copy(index)
+
+    def _write(self, text: Text, kernels: Sequence[Kernel | Product], index: Value) -> None:
+        used = [buffer for kernel in kernels for buffer in (*targets(kernel), *(b for b, _ in reads(kernel)))]
+        here = self._pointers(text, dict.fromkeys(used), index)
+        for kernel in kernels:
             write_kernel(text, kernel, here)
-        for target, source, nbytes in self.copies:
-            text.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
-            text.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {nbytes}, i1 false)")
+
+    def _copy(self, index: Value) -> None:
+        """Carried results that have a place of their own, to the inputs that they become."""
+        text = self.text
+        for out, source in carried_buffers(self.found, self.loop):
+            if out not in self.aliased:
+                here = self._pointers(text, dict.fromkeys((out, source)), index)
+                nbytes = out.size * out.dtype.itemsize
+                text.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
+                copied = f"ptr {here[source]}, ptr {here[out]}, i64 {nbytes}, i1 false"
+                text.do(f"call void @llvm.memcpy.p0.p0.i64({copied})")
+
+    def _pointers(self, text: Text, used: Mapping[Buffer, None], index: Value) -> dict[Buffer, Value]:
+        """The addresses of `used` in the turn `index`, always in the same order."""
+
+        def entry(i: int) -> Value:
+            return text.let(f"load ptr, ptr {text.let(f'getelementptr ptr, ptr %table, i64 {self.first + i}')}")
+
+        wanted = {*used, *(self.aliased[b] for b in used if b in self.aliased)}
+        pointers = {buffer: entry(i) for i, buffer in enumerate(self.outside) if buffer in wanted}
+        arena = entry(len(self.outside))
+        for buffer in used:
+            if buffer.kind == "arena":
+                pointers[buffer] = text.let(f"getelementptr inbounds i8, ptr {arena}, i64 {buffer.place}")
+        pointers |= {buffer: pointers[other] for buffer, other in self.aliased.items() if buffer in used}
+        return pointers | _moved(text, used, self.loop, pointers, index)
+
+
+def _pieces(kernels: Sequence[Kernel | Product]) -> Iterator[list[Kernel | Product]]:
+    """Runs of kernels of about equal length."""
+    piece: list[Kernel | Product] = []
+    length = 0
+    for kernel in kernels:
+        length += 1 if isinstance(kernel, Product) else sum(1 for w in kernel.writes for _ in all_of(w.value))
+        piece.append(kernel)
+        if length > _LONGEST:
+            yield piece
+            piece, length = [], 0
+    if piece:
+        yield piece
 
 
 def carried_buffers(found: Schedule, loop: Loop | None) -> list[tuple[Buffer, Buffer]]:
@@ -108,28 +159,12 @@ def _numbered(found: Schedule, kind: str, place: int) -> Buffer:
     return next(b for b in found.buffers if b.kind == kind and b.place == place)
 
 
-def _pointers(
-    text: Text, found: Schedule, outside: Sequence[Buffer], aliased: Mapping[Buffer, Buffer], first: int
-) -> dict[Buffer, Value]:
-    """The address of every buffer."""
-
-    def entry(i: int) -> Value:
-        return text.let(f"load ptr, ptr {text.let(f'getelementptr ptr, ptr %table, i64 {first + i}')}")
-
-    pointers = {buffer: entry(i) for i, buffer in enumerate(outside)}
-    arena = entry(len(outside))
-    for buffer in found.buffers:
-        if buffer.kind == "arena":
-            pointers[buffer] = text.let(f"getelementptr inbounds i8, ptr {arena}, i64 {buffer.place}")
-    return pointers | {buffer: pointers[other] for buffer, other in aliased.items()}
-
-
 def _moved(
-    text: Text, found: Schedule, loop: Loop, pointers: Mapping[Buffer, Value], index: Value
+    text: Text, used: Iterable[Buffer], loop: Loop, pointers: Mapping[Buffer, Value], index: Value
 ) -> dict[Buffer, Value]:
     """The addresses that move from step to step."""
     here: dict[Buffer, Value] = {}
-    for buffer in found.buffers:
+    for buffer in used:
         places = {"input": loop.streamed_in, "output": loop.streamed_out}.get(buffer.kind, frozenset())
         if buffer.place in places:
             offset = text.let(f"mul nsw i64 {index}, {buffer.size * buffer.dtype.itemsize}")
@@ -143,8 +178,8 @@ def _in_place(found: Schedule, loop: Loop) -> dict[Buffer, Buffer]:
     That is so when the kernel that writes it reads the input only where it writes, and no later kernel reads it.
     """
     aliased: dict[Buffer, Buffer] = {}
-    for o, i in loop.carried:
-        out, source = _numbered(found, "output", o), _numbered(found, "input", i)
+    last = {b: k for k, kernel in enumerate(found.kernels) for b, _ in reads(kernel)}
+    for out, source in carried_buffers(found, loop):
         at = next(k for k, kernel in enumerate(found.kernels) if out in targets(kernel))
         writer = found.kernels[at]
         if isinstance(writer, Product) or writer.zeroes or any(out in targets(k) for k in found.kernels[at + 1 :]):
@@ -154,7 +189,6 @@ def _in_place(found: Schedule, loop: Loop) -> dict[Buffer, Buffer]:
         if any(b is source for b, _ in reads(after)):
             continue
         same_place = all(offset == place for b, offset in reads(writer) if b is source)
-        later = any(b is source for kernel in found.kernels[at + 1 :] for b, _ in reads(kernel))
-        if same_place and not later:
+        if same_place and last.get(source, -1) <= at:
             aliased[out] = source
     return aliased

@@ -19,8 +19,13 @@ class Text:
     lines: list[str] = field(default_factory=list)
     block: str = "entry"
     declared: set[str] = field(default_factory=set)
+    functions: dict[str, str] = field(default_factory=dict)  # what this one calls, written beside it
     slots: dict[tuple[str, str], Value] = field(default_factory=dict)
     _count: int = 0
+
+    def beside(self) -> Text:
+        """The body of another function of the same module."""
+        return Text(declared=self.declared, functions=self.functions)
 
     def name(self, stem: str = "t") -> str:
         """A name that was not used before."""
