@@ -74,7 +74,7 @@ CASES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         r"loss=SGD\(.*optimizer=squared: loss and optimizer have changed places.*model, loss, optimizer",
     ),
     "two losses": ({"loss": SGD}, OptionError, r"loss=SGD\(.*: the loss is not callable"),
-    "loss's result": ({"loss": losses.squared(X, X)}, OptionError, r"loss=a tensor \(20,\): .*function itself, as losses"),
+    "loss's result": ({"loss": losses.squared(X, X)}, OptionError, r"loss=a tensor \(20,\): .*the function itself"),
     "model without return": ({"model": forgetful}, DTypeError, "the model forgetful: it returned None.*`return`"),
     "loss without return": ({"loss": forgetful}, DTypeError, "the loss forgetful: it returned None.*`return`"),
     "labels as floats": (
