@@ -24,7 +24,8 @@ NAMES: list[str] = []
 
 # Answers that have no derivative to lose: these look at the values.
 LOOKING = frozenset({
-    np.isnan, np.isinf, np.signbit, np.round, np.rint, np.ceil, np.trunc, np.all, np.any, np.allclose, np.isclose, np.array_equal, np.array_equiv,
+    np.isnan, np.isinf, np.signbit, np.round, np.rint, np.ceil, np.trunc,
+    np.all, np.any, np.allclose, np.isclose, np.array_equal, np.array_equiv,
     np.argsort, np.searchsorted, np.digitize, np.unique, np.isin, np.bincount, np.histogram, np.histogram2d,
     np.count_nonzero, np.nonzero, np.flatnonzero, np.argwhere, np.array_repr, np.array_str, np.array2string, np.save,
     np.savez, np.savez_compressed, np.savetxt, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj,
