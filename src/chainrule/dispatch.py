@@ -31,20 +31,10 @@ LOOKING = frozenset({
     np.savez, np.savez_compressed, np.savetxt, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj,
     np.shares_memory, np.may_share_memory,
 })  # fmt: skip
-REDUCTIONS = frozenset(
-    {
-        np.sum,
-        np.mean,
-        np.max,
-        np.min,
-        np.prod,
-        np.var,
-        np.std,
-        np.argmax,
-        np.argmin,
-        np.cumsum,
-    }
-)  # fmt: skip  (their third argument, by position, is another one than ours)
+# Their third argument, by position, is another one than ours.
+REDUCTIONS = frozenset({
+    np.sum, np.mean, np.max, np.min, np.prod, np.var, np.std, np.argmax, np.argmin, np.cumsum,
+})  # fmt: skip
 
 
 def call_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
