@@ -87,6 +87,7 @@ def test_what_has_no_derivative_to_lose_looks_at_the_values() -> None:
     t = cr.variable(T)
     assert np.allclose(t, T)
     assert np.isnan(t).tolist() == [False, False]
+    assert np.round(t).tolist() == [1, -2]
     assert np.argsort(t).tolist() == [1, 0]
     assert (np.shape(t), np.ndim(t), np.size(t)) == ((2,), 1, 2)
     assert np.shape(cr.Input((3, 2))) == (3, 2)

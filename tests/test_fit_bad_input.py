@@ -23,6 +23,10 @@ def holed(value: float) -> np.ndarray:
     return x
 
 
+def forgetful(*args: Any) -> None:
+    """A function whose `return` was forgotten."""
+
+
 MODEL = nn.Linear(2, 1, seed=0)
 CASES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "NaN": ({"x": holed(np.nan)}, DataError, r"x\[7, 1\] \(row 7, column 1\) is nan"),
@@ -61,6 +65,25 @@ CASES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         {"sample_weight": np.ones(20), "loss": lambda y, t: ((y - t) ** 2).mean()}, OptionError, "a loss a row",
     ),
     "optimizer": ({"optimizer": 0.1}, OptionError, "optimizer=0.1"),
+    "an optimizer's class": ({"optimizer": optim.SGD}, OptionError, r"optimizer=<class.*order is fit\(model, loss"),
+    "model": ({"model": 3}, OptionError, r"model=3: the model is not callable. The order is fit\(model, l"),
+    "model's class": ({"model": nn.Linear}, OptionError, r"model=Linear: this is a class.*Make one: Linear\(...\)"),
+    "loss": ({"loss": "squared"}, OptionError, "loss='squared': the loss is not callable. The order is"),
+    "loss and optimizer": (
+        {"loss": SGD, "optimizer": losses.squared}, OptionError,
+        r"loss=SGD\(.*optimizer=squared: loss and optimizer have changed places.*model, loss, optimizer",
+    ),
+    "two losses": ({"loss": SGD}, OptionError, r"loss=SGD\(.*: the loss is not callable"),
+    "loss's result": ({"loss": losses.squared(X, X)}, OptionError, r"loss=a tensor \(20,\): .*the function itself"),
+    "model without return": ({"model": forgetful}, DTypeError, "the model forgetful: it returned None.*`return`"),
+    "loss without return": ({"loss": forgetful}, DTypeError, "the loss forgetful: it returned None.*`return`"),
+    "labels as floats": (
+        {"loss": losses.softmax_cross_entropy, "model": nn.Linear(2, 2), "t": (T[:, 0] + 1) / 2}, DTypeError,
+        r"targets of float64.*t\.astype\(int\)",
+    ),
+    "one output for classes": (
+        {"loss": losses.softmax_cross_entropy, "t": np.arange(20) % 4}, TargetError, "Give the model 4 outputs",
+    ),
     "two optimizers": ({"optimizer": [(MODEL, SGD), ([MODEL.bias], SGD)]}, OptionError, "'bias'.*two optimizers"),
     "foreign parameter": ({"optimizer": [([cr.Parameter([1.0], "other")], SGD)]}, OptionError, "'other'.*not among"),
     "nothing to train": ({"model": nn.ReLU(), "t": X}, OptionError, "no trainable parameters"),
@@ -136,6 +159,60 @@ def test_moved_data_that_diverge_are_left_before_the_step(engine: str) -> None:
     assert np.isfinite(history.data).all()
     again = cr.fit_data(model, far, optim.SGD(5.0), X, T, steps=history.steps_done, batch_size=2, engine=engine)
     np.testing.assert_array_equal(again.data, history.data)
+
+
+W = cr.Parameter(np.zeros((2, 1)), "w")
+
+
+def scores(x: Any) -> Any:
+    return x @ W
+
+
+def root(y: Any, t: Any) -> Any:
+    return cr.sqrt((0 * y) ** 2).sum(axis=1)
+
+
+def logarithm(y: Any, t: Any) -> Any:
+    return cr.log(y - y).sum(axis=1)
+
+
+DIVERGED: dict[str, tuple[dict[str, Any], str]] = {
+    "the model": (
+        {"model": lambda x: cr.exp(x @ W + 1000)},
+        r"step 0: 'exp' \(20, 1\) at test_fit_bad_input.py:\d+ became NaN or infinite, from add in \[1000, 1000\]",
+    ),
+    "the user's loss": (
+        {"loss": logarithm},
+        r"step 0: the loss logarithm, in its 'log' .* became NaN or infinite, from subtract in \[0, 0\],"
+        r" with the model's output in \[0, 0\]",
+    ),
+    "a loss of the library": (
+        {"model": lambda x: 1e200 * (x @ W) + 1e200},
+        r"the loss squared, in its 'power_of' .*from subtract in .* with the model's output in \[1e\+200, 1e\+200\]",
+    ),
+    "the gradient": (
+        {"loss": root},
+        r"the gradient of 'w', in the derivative of test_fit_bad_input.py:\d+, became NaN .*from sqrt in \[0, 0\]",
+    ),
+    "the update": (
+        {"optimizer": optim.SGD(1e308), "t": 10 * T},
+        r"step 0: the update of 'w' became NaN or infinite, from w in \[0, 0\] and its gradient in \[-1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DIVERGED)
+def test_the_place_is_named_in_the_users_terms(case: str) -> None:
+    options, said = DIVERGED[case]
+    call = {"model": scores, "loss": losses.squared, "optimizer": SGD, "x": X, "t": T, "steps": 3} | options
+    with pytest.raises(NonFiniteError, match=said) as caught:
+        cr.fit(**call)
+    assert "may be huge" not in str(caught.value)  # they were just made
+
+
+def test_a_run_that_diverged_is_not_gone_on_with() -> None:
+    with pytest.raises(NonFiniteError, match=r"The parameters may be huge by now: .*model.initialize\(seed=0\)"):
+        cr.fit(nn.Linear(2, 1, seed=0), losses.squared, optim.SGD(50.0), X, T, steps=1000)
 
 
 def test_the_check_can_be_switched_off() -> None:

@@ -24,26 +24,17 @@ NAMES: list[str] = []
 
 # Answers that have no derivative to lose: these look at the values.
 LOOKING = frozenset({
-    np.isnan, np.isinf, np.signbit, np.all, np.any, np.allclose, np.isclose, np.array_equal, np.array_equiv,
+    np.isnan, np.isinf, np.signbit, np.round, np.rint, np.ceil, np.trunc,
+    np.all, np.any, np.allclose, np.isclose, np.array_equal, np.array_equiv,
     np.argsort, np.searchsorted, np.digitize, np.unique, np.isin, np.bincount, np.histogram, np.histogram2d,
     np.count_nonzero, np.nonzero, np.flatnonzero, np.argwhere, np.array_repr, np.array_str, np.array2string, np.save,
     np.savez, np.savez_compressed, np.savetxt, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj,
     np.shares_memory, np.may_share_memory,
 })  # fmt: skip
-REDUCTIONS = frozenset(
-    {
-        np.sum,
-        np.mean,
-        np.max,
-        np.min,
-        np.prod,
-        np.var,
-        np.std,
-        np.argmax,
-        np.argmin,
-        np.cumsum,
-    }
-)  # fmt: skip  (their third argument, by position, is another one than ours)
+# Their third argument, by position, is another one than ours.
+REDUCTIONS = frozenset({
+    np.sum, np.mean, np.max, np.min, np.prod, np.var, np.std, np.argmax, np.argmin, np.cumsum,
+})  # fmt: skip
 
 
 def call_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], options: Mapping[str, Any]) -> Any:

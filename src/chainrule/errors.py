@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = [
     "ChainruleError",
-    "DataError",
     "DTypeError",
+    "DataError",
     "FileFormatError",
     "GradientError",
     "MissingExtraError",

@@ -17,6 +17,7 @@ from chainrule.sampling import Sampler
 from chainrule.tensor import Tensor
 from chainrule.training.checks import (
     UnreachableTargetWarning,
+    check_parts,
     check_targets,
     checked_rows,
     checked_sets,
@@ -115,6 +116,7 @@ def fit(
     (5, 13.0)
     """
     state = resume.state if isinstance(resume, History) else resume
+    check_parts("fit", model, loss, optimizer)
     train = checked_rows("train", x, t, sample_weight)
     sampler, start, stop = plan_steps(len(train), steps, epochs, batch_size, sampling, seed, state)
     traced = trace_step(model, loss, optimizer, train.x, train.t, train.weights, sampler.batch_size, clip)
@@ -170,6 +172,7 @@ def fit_data(
     ([[1.0], [3.0]], 4)
     """
     state = resume.state if isinstance(resume, History) else resume
+    check_parts("fit_data", model, loss, optimizer)
     train = checked_rows("train", x, t, sample_weight)
     if len(train.x) != 1:
         raise OptionError(explain("fit_data", f"x is a tuple of {len(train.x)} arrays", "one array is moved"))

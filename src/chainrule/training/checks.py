@@ -16,12 +16,16 @@ from chainrule.data.checks import check_data
 from chainrule.errors import DataError, OptionError, ShapeError, explain
 from chainrule.history import TrainingState
 from chainrule.nn import output_range
+from chainrule.optim import Optimizer
 from chainrule.random import seeded
 from chainrule.sampling import Sampler, given_indices
+from chainrule.tensor import Tensor
 from chainrule.training.record import Rows
+from chainrule.training.trace import name_of
 
 __all__ = [
     "UnreachableTargetWarning",
+    "check_parts",
     "check_targets",
     "checked_rows",
     "checked_sets",
@@ -36,6 +40,23 @@ RANGED = (losses.squared, losses.absolute, losses.huber, losses.hinge)  # y is c
 
 class UnreachableTargetWarning(UserWarning):
     """The last layer cannot give what the targets ask for (a ReLU against -1)."""
+
+
+def check_parts(called: str, model: Any, loss: Any, optimizer: Any) -> None:
+    """Refuse a model or a loss that cannot be called, and parts in another order."""
+    order = f"The order is {called}(model, loss, optimizer, x, t)."
+    if isinstance(loss, Optimizer) and callable(optimizer) and not isinstance(optimizer, type):
+        got = f"loss={loss!r}, optimizer={name_of(optimizer)}"
+        raise OptionError(explain(called, got, "loss and optimizer have changed places", order))
+    for name, part in (("model", model), ("loss", loss)):
+        if isinstance(part, type):
+            repair = f"Make one: {part.__name__}(...). {order}"
+            raise OptionError(explain(called, f"{name}={part.__name__}", f"this is a class, and no {name} yet", repair))
+        if not callable(part):
+            result = isinstance(part, Tensor | np.ndarray | float) and name == "loss"
+            repair = f"Give the function itself, as losses.squared, not what it returned. {order}" if result else order
+            shown = f"a tensor {part.shape}" if isinstance(part, Tensor) else repr(part)
+            raise OptionError(explain(called, f"{name}={shown}", f"the {name} is not callable", repair))
 
 
 def arrays_of(value: Any, name: str) -> tuple[Array, ...]:

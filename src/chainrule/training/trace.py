@@ -22,16 +22,27 @@ from chainrule.training.step import Arrays, Carry, Step
 __all__ = ["Traced", "named_parameters", "per_row_loss", "trace_data_step", "trace_step"]
 
 Array = NDArray[Any]
+_RETURN = "Add the `return` that is missing at the end of what it computes."
 Clip = Callable[[list[Tensor]], list[Tensor]]
 
 
 @dataclass(frozen=True)
 class Traced:
-    """A step, the values it starts from, and what its first carried values are: parameters, by path."""
+    """A step, the values it starts from, and what its parts are to the user.
+
+    Attributes:
+        parameters: what the first carried values belong to, by path; empty where data are moved.
+        gradients: the gradient of everything that is moved, by path.
+        outputs: what the model gave.
+        loss: the name of the loss.
+    """
 
     step: Step
     arrays: Arrays
     parameters: Mapping[str, Parameter]
+    gradients: Mapping[str, Tensor]
+    outputs: Sequence[Tensor]
+    loss: str
 
 
 def placeholders(name: str, arrays: Sequence[Array], batch: int) -> list[Tensor]:
@@ -48,12 +59,16 @@ def as_argument(leaves: Sequence[Any]) -> Any:
     return leaves[0] if len(leaves) == 1 else tuple(leaves)
 
 
+def tensors_in(output: Any) -> list[Tensor]:
+    """The tensors that a model gave: its output, or those of its tuple."""
+    return [y for y in (output if isinstance(output, tuple) else (output,)) if isinstance(y, Tensor)]
+
+
 def named_parameters(model: Any, output: Any = None) -> dict[str, Parameter]:
     """The parameters of a module by path, or those that a plain function's output is computed from."""
     if isinstance(model, Module):
         return dict(model.named_parameters())
-    outputs = output if isinstance(output, tuple) else (output,)
-    leaves = [node for node in walk([y for y in outputs if isinstance(y, Tensor)]) if isinstance(node, Parameter)]
+    leaves = [node for node in walk(tensors_in(output)) if isinstance(node, Parameter)]
     labels = [leaf.name or f"parameter{i}" for i, leaf in enumerate(leaves)]
     return {
         label if labels.count(label) == 1 else f"{label}{i}": leaf
@@ -61,10 +76,27 @@ def named_parameters(model: Any, output: Any = None) -> dict[str, Parameter]:
     }
 
 
+def name_of(function: Any) -> str:
+    """What to call a model or a loss in a message."""
+    return str(getattr(function, "__name__", None) or getattr(function, "func", function))
+
+
+def output_of(model: Any, xs: Sequence[Tensor]) -> Any:
+    """What the model gives for these placeholders; None is refused."""
+    y = model(*xs)
+    if y is None:
+        raise DTypeError(
+            explain(f"the model {name_of(model)}", "it returned None", "a model gives its output", _RETURN)
+        )
+    return y
+
+
 def per_row_loss(loss: Any, y: Any, t: Any, batch: int) -> Tensor:
     """The loss of every row, (batch,), or one number; whatever else a loss returns is refused."""
-    values = as_tensor(loss(y, t))
-    called = f"the loss {getattr(loss, '__name__', repr(loss))}"
+    found, called = loss(y, t), f"the loss {name_of(loss)}"
+    if found is None:
+        raise DTypeError(explain(called, "it returned None", "a loss gives one number a row", _RETURN))
+    values = as_tensor(found)
     if not is_float(values.dtype):
         raise DTypeError(explain(called, f"it returned {values.dtype}", "a loss is a float"))
     if values.shape not in ((), (batch,)):
@@ -132,7 +164,7 @@ def trace_step(
     ws = placeholders("sample_weight", [weights], batch) if weights is not None else []
     step, seed = Input((), np.int64, name="step"), Input((), np.int64, name="seed")
     with training(seed, step, write=False) as opened:
-        y = model(*xs)
+        y = output_of(model, xs)
     total = batch_loss(per_row_loss(loss, y, as_argument(ts), batch), batch, ws[0] if ws else None)
     known = named_parameters(model, y)
     chosen = assigned(optimizer, known)
@@ -148,7 +180,14 @@ def trace_step(
     carried = (*start.carries, *states.carries)
     traced = Step(carried, (), (*xs, *ts, *ws), step, seed, total)
     moved = {carry.name: carry.before for carry in start.carries if isinstance(carry.before, Parameter)}
-    return Traced(traced, Arrays([*start.values, *states.values]), moved)
+    return Traced(
+        traced,
+        Arrays([*start.values, *states.values]),
+        moved,
+        dict(zip(chosen, gradients, strict=True)),
+        tensors_in(y),
+        name_of(loss),
+    )
 
 
 def trace_data_step(
@@ -159,7 +198,8 @@ def trace_data_step(
     (rows,), ts = placeholders("x", [x], batch), placeholders("t", t, batch)
     ws = placeholders("sample_weight", [weights], batch) if weights is not None else []
     step, seed = Input((), np.int64, name="step"), Input((), np.int64, name="seed")
-    values = per_row_loss(loss, model(rows), as_argument(ts), batch)
+    y = output_of(model, [rows])
+    values = per_row_loss(loss, y, as_argument(ts), batch)
     mean = batch_loss(values, batch, ws[0] if ws else None)
     total = mean if not values.shape else mean * batch
     (g,) = gradient(total, [rows])
@@ -172,9 +212,9 @@ def trace_data_step(
             raise OptionError(explain(f"fit_data with {rule}", got, "its state is to have one entry a row", repair))
     moving = (*start.carries, *states.carries)
     changed = (g != 0).reshape((batch, -1)).max(axis=1).astype("int64").sum()
-    return Traced(
-        Step((), moving, (*ts, *ws), step, seed, mean, changed), Arrays([], [x, *map(np.array, states.values)]), {}
-    )
+    traced = Step((), moving, (*ts, *ws), step, seed, mean, changed)
+    arrays = Arrays([], [x, *map(np.array, states.values)])
+    return Traced(traced, arrays, {}, {"x": g}, tensors_in(y), name_of(loss))
 
 
 def _update(
@@ -221,7 +261,8 @@ def _pairs(optimizer: Any) -> list[tuple[Any, Optimizer]]:
                 "fit",
                 f"optimizer={optimizer!r}",
                 "it is an optimizer, or a list of pairs (module or list of parameters, optimizer)",
-                "For example optim.SGD(1e-3), or [(net[0], optim.SGD(1e-3)), (net[2], optim.Adam(1e-3))].",
+                "For example optim.SGD(1e-3), or [(net[0], optim.SGD(1e-3)), (net[2], optim.Adam(1e-3))]."
+                " The order is fit(model, loss, optimizer, x, t).",
             )
         )
     return pairs
