@@ -21,6 +21,9 @@ from chainrule.verify import Verifier
 __all__ = ["CompiledFunction", "FallbackWarning", "compile"]
 
 
+_MOST = 256  # signatures kept for one function; the one made first goes first
+
+
 class FallbackWarning(UserWarning):
     """A function that was to be compiled runs on the reference engine."""
 
@@ -111,6 +114,8 @@ class CompiledFunction:
             raise OptionError(explain("a compiled function", got, "keyword arguments are hashable", repair)) from None
         if version is None:
             version = self._versions.setdefault(key, self._made(arrays, static))
+            while len(self._versions) > _MOST:
+                self._versions.pop(next(iter(self._versions)), None)
         self._last = version
         return version
 

@@ -184,19 +184,18 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
         for part in found:
             part.kernels = merged(part.kernels)
         ir, arenas = assemble(found[0], loop, *found[1:])
+        routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
+        code = llvm.compiled(ir, ENTRY, {routine: blas.address(routine) for routine in routines})
     except Exception as error:
         raise _refused(parts, error) from error
     places = [[(b.kind, b.place) for b in part.buffers if b.kind != "arena"] for part in found]
     numbers = [{node: i for i, node in enumerate(walk(part.outputs))} for part in parts]
     held = [[number[node] for node in part.held] for number, part in zip(numbers, found, strict=True)]
-    routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
-    symbols = {routine: blas.address(routine) for routine in routines}
-    code = llvm.compiled(ir, ENTRY, symbols)
     for out, source in carried_buffers(found[0], loop):
         out.name = f"{source.name}'"
     for part in found:  # what is kept keeps no graph alive, nor its arrays
         part.views, part.held, part.kernels = {}, [], [without_nodes(kernel) for kernel in part.kernels]
-    return Compiled(code, found, places, held, arenas, bool(symbols), time.perf_counter() - began)
+    return Compiled(code, found, places, held, arenas, bool(routines), time.perf_counter() - began)
 
 
 def _refused(parts: Sequence[Part], error: Exception) -> CompileError:
