@@ -66,8 +66,9 @@ def _formulas(name: str) -> str:
 
 
 def _stated() -> dict[str, ast.Call]:
-    """The call that states each primitive, by its name."""
-    return {call.args[0].value: call for call in _calls() if call.args and _is_name(call.args[0])}
+    """The call that states each primitive, by its name (an `Expr` of this name is a formula)."""
+    calls = (call for call in _calls() if call.args and _is_name(call.args[0]))
+    return {call.args[0].value: call for call in calls if ast.unparse(call.func) != "Expr"}
 
 
 def _calls() -> Iterator[ast.Call]:
