@@ -57,8 +57,9 @@ def test_reads_and_writes_stay_inside(n: int, dtype: str) -> None:
     def f(x: cr.Tensor, w: cr.Tensor, rows: cr.Tensor) -> Any:
         h = cr.tanh(x @ w)
         return (
-            h, x.T @ w.T, x.sum(axis=0), x.sum(axis=1), x.max(axis=1), x[::-1, ::-1] * 2, x[::2, ::2] * 2, x[:, 1::2].sum(),
-            x[rows], cr.functions.cumsum(x, axis=0), cr.functions.concatenate([x, w[:1]]), x > w, cr.functions.argmax(x, axis=1),
+            h, x.T @ w.T, x.sum(axis=0), x.sum(axis=1), x.max(axis=1), x[::-1, ::-1] * 2, x[::2, ::2] * 2,
+            x[:, 1::2].sum(), x[rows], cr.functions.cumsum(x, axis=0), cr.functions.concatenate([x, w[:1]]), x > w,
+            cr.functions.argmax(x, axis=1),
         )  # fmt: skip
 
     check(f, [x, w, rows])

@@ -30,7 +30,7 @@ def test_nothing_is_allocated_while_it_runs(seed: int) -> None:
     ir, _ = assemble(schedule(*random_graph(seed)))
     called = set(re.findall(r"declare .*@([\w.]+)\(", ir))
     assert {name for name in called if not name.startswith("llvm.")} <= {"sgemm", "dgemm"}
-    entry = ir.split("entry:")[1].split("loop")[0]
+    entry = ir.split("@run(")[1].split("\nloop")[0]
     assert ir.count("alloca") == entry.count("alloca")
 
 
