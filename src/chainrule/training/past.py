@@ -15,13 +15,14 @@ from chainrule.training.step import Array, Arrays
 __all__ = ["Past"]
 
 SMALL = 2**22  # bytes of carried values that are copied and checked at every chunk
-SECONDS = 1.0  # how often larger ones are
+SECONDS = 1.0  # how often larger ones are, at most
+SHARE = 0.02  # of the time, that keeping them may take
 
 
 class Past:
     """Keeps the carried values of the step `step`; from there those of later steps are made again.
 
-    Small ones, and rows that move, are kept at every chunk. Large ones that are written over are kept once a second:
+    Small ones, and rows that move, are kept at every chunk. Large ones that are written over are kept now and then:
     copying and checking them may take as long as a step.
 
     Args:
@@ -34,7 +35,7 @@ class Past:
         self.step = -1
         self._arrays, self._in_place, self._again = arrays, in_place, again
         self._large = in_place and sum(array.nbytes for array in arrays.whole) > SMALL
-        self._when = 0.0
+        self._next = 0.0  # when to keep large ones again
         self._whole: list[Array] = []
         self._moving: list[Array] = []
         self._rows: Any = slice(None)
@@ -49,17 +50,19 @@ class Past:
             every = indices is None or indices.size >= len(arrays.moving[0])
             self._rows = slice(None) if every else indices.ravel()  # type: ignore[union-attr]
             self._moving = [array[self._rows].copy() for array in arrays.moving]
+        began = time.perf_counter()
         if self.step < 0 and self._in_place:
             self._whole, arrays.whole = arrays.whole, [np.array(array, order="C") for array in arrays.whole]
         elif self._large and not sound:
             return
         else:
             self._whole = [array.copy() for array in arrays.whole] if self._in_place else list(arrays.whole)
-        self.step, self._when = step, time.perf_counter()
+        self.step, now = step, time.perf_counter()
+        self._next = now + max(SECONDS, (now - began) / SHARE)
 
     def due(self) -> bool:
         """Whether the values are to be checked after this chunk, and kept before the next."""
-        return not self._large or time.perf_counter() - self._when > SECONDS
+        return not self._large or time.perf_counter() > self._next
 
     def finite(self) -> bool:
         """Whether all values that may have changed are finite."""
