@@ -169,6 +169,8 @@ class _Writer:
         """A position that was read, counted from the end where it is negative."""
         assert var.value is not None
         wide = emit(self.text, "cast", [value], [var.value.dtype], _I64, width)
+        if var.trusted:
+            return wide
         t = type_of(_I64, width)
         size, zero = splat(self.text, str(var.size), _I64, width), splat(self.text, "0", _I64, width)
         below = self.text.let(f"icmp slt {t} {wide}, {zero}")
