@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.compiler import blas
 from chainrule.compiler.axes import all_of, strips, sum_axis, vector_axis
 from chainrule.compiler.elementary import ELEMENTARY
-from chainrule.compiler.scalars import FLAGS, REASSOCIATED, emit, literal, splat, type_of
+from chainrule.compiler.scalars import FLAGS, emit, literal, splat, type_of
 from chainrule.compiler.schedule import Buffer, Kernel, Product, Write, targets
 from chainrule.compiler.text import Text, Value
 from chainrule.dtypes import DType
@@ -388,46 +388,45 @@ class _Writer:
         return emit(self.text, "maximum", [a, b], [dtype, dtype], dtype, self.width)
 
     def _across(self, expr: Expr, kind: str, outer: list[Var], var: Var) -> Value:
-        """A reduction whose vectors run along its own variable `var`: one partial result a strip width."""
+        """A reduction whose vectors run along its own variable `var`.
+
+        The partial result of a strip is folded to the width of the next one, which goes on from there.
+        """
         (body,), dtype = expr.args, expr.dtype
-        nothing = _identity(kind, dtype)
-        total, self.along = nothing, var
+        self.along = var
+        partial, lanes = _identity(kind, dtype), 1
 
         def turn(i: Value, carried: list[Value]) -> list[Value]:
             with self._scope({var: i}):
                 return [self._accumulate(kind, dtype, outer, carried[0], body)]
 
         for start, stop, width in strips(var.size, _most_lanes(body, dtype)):
-            self.width = width
-            partial = splat(self.text, nothing, dtype, width)
+            folded = self._folded(kind, partial, dtype, lanes, width)
+            partial = splat(self.text, partial, dtype, width) if start == 0 else folded
+            self.width = lanes = width
             if stop - start <= 2 * width:
                 for i in range(start, stop, width):
                     (partial,) = turn(str(i), [partial])
             else:
                 (partial,) = self.text.loop(start, stop, width, [(type_of(dtype, width), partial)], turn)
-            one = self._horizontal(kind, partial, dtype, width)
-            self.width = 1
-            total = one if total == nothing else self._combine(kind, total, one, dtype)
-        self.along = None
-        return total
+        partial = self._folded(kind, partial, dtype, lanes, 1)
+        self.width, self.along = 1, None
+        return partial
 
-    def _horizontal(self, kind: str, value: Value, dtype: DType, width: int) -> Value:
-        """All lanes of a partial result combined."""
-        if width == 1:
-            return value
-        t, scalar = type_of(dtype, width), type_of(dtype)
-        suffix = f"v{width}{'f' if dtype.kind == 'f' else 'i'}{8 * dtype.itemsize}"
-        if kind == "sum" and dtype.kind == "f":
-            name = f"llvm.vector.reduce.fadd.{suffix}"
-            self.text.declared.add(f"declare {scalar} @{name}({scalar}, {t})")
-            return self.text.let(f"call {REASSOCIATED} {scalar} @{name}({scalar} {literal(0, dtype)}, {t} {value})")
-        if kind == "sum":
-            return self.text.call(f"llvm.vector.reduce.add.{suffix}", scalar, (t, value))
-        parts = [self.text.let(f"extractelement {t} {value}, i64 {lane}") for lane in range(width)]
-        found = parts[0]
-        for part in parts[1:]:
-            found = emit(self.text, "maximum", [found, part], [dtype, dtype], dtype, 1)
-        return found
+    def _folded(self, kind: str, value: Value, dtype: DType, width: int, wanted: int) -> Value:
+        """The upper half of the lanes combined with the lower half, until `wanted` lanes are left."""
+        while width > wanted:
+            t, width = type_of(dtype, width), width // 2
+            self.width = width
+            if width == 1:
+                low, high = (self.text.let(f"extractelement {t} {value}, i64 {lane}") for lane in (0, 1))
+            else:
+                low, high = (
+                    self.text.let(f"shufflevector {t} {value}, {t} poison, <{width} x i32> <{_numbers(start, width)}>")
+                    for start in (0, width)
+                )
+            value = self._combine(kind, low, high, dtype)
+        return value
 
     def _argmax(self, var: Var, body: Expr) -> Value:
         """The index of the first largest element; a NaN counts as the largest."""
@@ -457,6 +456,10 @@ class _Writer:
 
         carried = [(type_of(dtype, width), first), (type_of(_I64, width), zero)]
         return text.loop(1, var.size, 1, carried, turn)[1]
+
+
+def _numbers(start: int, count: int) -> str:
+    return ", ".join(f"i32 {k}" for k in range(start, start + count))
 
 
 def _function(text: Text, name: str, op: str, kinds: Sequence[DType], dtype: DType, width: int) -> str:
