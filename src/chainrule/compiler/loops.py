@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,6 +27,7 @@ __all__ = ["write_kernel"]
 _VECTOR_BYTES = 64
 _ACCUMULATORS = 4  # vectors carried by one sum, to hide the latency of the addition
 _SHORT = 24  # expressions in the terms of a sum that carries several accumulators
+_TOGETHER = 4  # strips of the widest kind that are computed at once
 _UNROLLED = 8  # loops of up to so many turns are written out
 _UNROLLED_TOTAL = 64
 _I64 = np.dtype("int64")
@@ -47,12 +49,23 @@ def write_kernel(text: Text, kernel: Kernel | Product, pointers: dict[Buffer, Va
         _Writer(text, kernel, pointers).write()
 
 
+@dataclass(frozen=True)
+class _Strip:
+    """Lanes of a vector axis: `width` of them from `start` on (without `var`: the lanes at hand)."""
+
+    context: int
+    width: int
+    var: Var | None = None
+    start: Value = ""
+
+
 class _Writer:
     def __init__(self, text: Text, kernel: Kernel, pointers: dict[Buffer, Value]):
         self.text, self.kernel, self.pointers = text, kernel, pointers
         self.bound: dict[Var, Value] = {}
         self.scopes: list[dict[tuple[int, int], Value]] = [{}]
         self.width = 1  # lanes of the vector variable `along`
+        self.context = self.contexts = 0  # which strip values belong to; 0: to none, they are the same in all lanes
         self.along: Var | None = None
         self.unrolled = 1
         self.kept: list[Expr] = []  # expressions made here stay alive, since they are known by identity
@@ -93,23 +106,73 @@ class _Writer:
         return {var for var in self.kernel.space if var not in self.bound}
 
     def _strips(self, var: Var) -> None:
-        """The vector axis in strips of falling width."""
+        """The vector axis in strips: all at once where a sum then keeps all its accumulators in registers, else the
+        widest in a loop and the rest at once."""
         self._hoist_all({var})
         self.along = var
-        for start, stop, width in strips(var.size, _lanes(self.kernel)):
-            self.width = width
+        most = _lanes(self.kernel)
+        found = [(start, stop, width) for start, stop, width in strips(var.size, most)]
+        looped = found[:1] if var.size > most * _TOGETHER and found[0][1] > 2 * found[0][2] else []
+        for start, stop, width in looped:
+            self.text.loop(start, stop, width, [], lambda i, _, width=width: self._together(var, [(i, width)]))
+        rest = [(str(i), width) for start, stop, width in found[len(looped) :] for i in range(start, stop, width)]
+        if rest:
+            self._together(var, rest)
+        self.along = None
 
-            def turn(i: Value, _: list[Value]) -> list[Value]:
-                with self._scope({var: i}):
+    def _together(self, var: Var, places: Sequence[tuple[Value, int]]) -> list[Value]:
+        """Strips of `var` at (start, width), with one loop for a sum of all of them."""
+        made = [_Strip(self._context(), width, var, start) for start, width in places]
+        with self._scope({}):
+            for expr in self._sums(var) if len(made) > 1 else ():
+                self._sum_together(expr, made)
+            for strip in made:
+                with self._in(strip):
                     self._store()
-                return []
+        return []
 
-            if stop - start <= 2 * width:
-                for i in range(start, stop, width):
-                    turn(str(i), [])
-            else:
-                self.text.loop(start, stop, width, [], turn)
-        self.width, self.along = 1, None
+    def _sums(self, var: Var) -> list[Expr]:
+        """The outermost sums along `var` that read nothing that this kernel writes."""
+        found: list[Expr] = []
+        own = set(targets(self.kernel))
+        stack = [write.value for write in self.kernel.writes]
+        while stack:
+            expr = stack.pop()
+            if expr.op != "reduce":
+                stack.extend(expr.args)
+            elif var in expr.needs and expr.data[0] != "argmax" and all(v.size for v in expr.data[1]):
+                if not any(e.op == "read" and e.data[0] in own for e in all_of(expr)) and expr not in found:
+                    found.append(expr)
+        return found
+
+    def _sum_together(self, expr: Expr, made: Sequence[_Strip]) -> None:
+        kind, over = expr.data
+        (body,) = expr.args
+        totals = []
+        for strip in made:
+            with self._in(strip):
+                self._hoist(body, {*over, *self._unbound()})
+                totals.append(splat(self.text, _identity(kind, expr.dtype), expr.dtype, strip.width))
+        totals = self._accumulate(kind, expr.dtype, over, totals, body, made)
+        for strip, total in zip(made, totals, strict=True):
+            self.scopes[-1][id(expr), strip.context] = total
+
+    def _context(self) -> int:
+        """A number for a strip: values along the vector axis belong to one."""
+        self.contexts += 1
+        return self.contexts
+
+    @contextmanager
+    def _in(self, strip: _Strip) -> Iterator[None]:
+        """Values are those of `strip`."""
+        before = self.context, self.width
+        self.context, self.width = strip.context, strip.width
+        if strip.var is not None:
+            self.bound[strip.var] = strip.start
+        yield
+        if strip.var is not None:
+            del self.bound[strip.var]
+        self.context, self.width = before
 
     @contextmanager
     def _scope(self, bound: dict[Var, Value]) -> Iterator[None]:
@@ -125,7 +188,7 @@ class _Writer:
         """One element of every result (or one strip)."""
         for write in self.kernel.writes:
             value = self._value(write.value)
-            self.scopes[-1][id(write.target), self.width] = value
+            self.scopes[-1][id(write.target), self.context] = value
             if write.stored:
                 self._write(write, value)
 
@@ -192,9 +255,10 @@ class _Writer:
 
     @contextmanager
     def _one_lane(self) -> Iterator[None]:
-        width, self.width = self.width, 1
+        before = self.context, self.width
+        self.context, self.width = 0, 1
         yield
-        self.width = width
+        self.context, self.width = before
 
     def _lane_offsets(self, place: Affine) -> list[Value]:
         """The position for each lane."""
@@ -238,7 +302,7 @@ class _Writer:
             return splat(self.text, one, expr.dtype, self.width)
         if expr.op == "const":
             return splat(self.text, literal(expr.data, expr.dtype), expr.dtype, self.width)
-        key = (id(expr), self.width)
+        key = (id(expr), self.context)
         for scope in reversed(self.scopes):
             if key in scope:
                 return scope[key]
@@ -288,8 +352,8 @@ class _Writer:
     def _read(self, expr: Expr) -> Value:
         buffer, place = expr.data
         for scope in reversed(self.scopes):
-            if (id(buffer), self.width) in scope:  # written by this kernel, at this place
-                return scope[id(buffer), self.width]
+            if (id(buffer), self.context) in scope:  # written by this kernel, at this place
+                return scope[id(buffer), self.context]
         moved = any(var.value is not None and self._is_vector(var.value) for var, _ in place.terms)
         if self.width == 1 or (place.stride(self.along) == 1 and not moved):
             return self._load(self._address(buffer, self._offset(place)), expr.dtype, self.width)
@@ -359,26 +423,34 @@ class _Writer:
         vector = sum_axis(body, over) if self.width == 1 else None
         if vector is not None:
             return self._across(expr, kind, [var for var in over if var is not vector], vector)
-        return self._accumulate(kind, expr.dtype, over, splat(self.text, first, expr.dtype, self.width), body)
+        here = [_Strip(self.context, self.width)]
+        return self._accumulate(kind, expr.dtype, over, [splat(self.text, first, expr.dtype, self.width)], body, here)[0]
 
-    def _accumulate(self, kind: str, dtype: DType, over: Sequence[Var], total: Value, body: Expr) -> Value:
-        """`total` combined with `body` for all values of `over`, in order."""
+    def _accumulate(
+        self, kind: str, dtype: DType, over: Sequence[Var], totals: list[Value], body: Expr, made: Sequence[_Strip]
+    ) -> list[Value]:
+        """`totals`, one for each strip, combined with `body` for all values of `over`, in order."""
         if not over:
-            return self._combine(kind, total, self._value(body), dtype)
+            return [self._plus(kind, total, body, dtype, strip) for total, strip in zip(totals, made, strict=True)]
         var = over[0]
         if var.size <= _UNROLLED and self.unrolled * var.size <= _UNROLLED_TOTAL:
             self.unrolled *= var.size
             for i in range(var.size):
                 with self._scope({var: str(i)}):
-                    total = self._accumulate(kind, dtype, over[1:], total, body)
+                    totals = self._accumulate(kind, dtype, over[1:], totals, body, made)
             self.unrolled //= var.size
-            return total
+            return totals
 
         def turn(i: Value, carried: list[Value]) -> list[Value]:
             with self._scope({var: i}):
-                return [self._accumulate(kind, dtype, over[1:], carried[0], body)]
+                return self._accumulate(kind, dtype, over[1:], carried, body, made)
 
-        return self.text.loop(0, var.size, 1, [(type_of(dtype, self.width), total)], turn)[0]
+        carried = [(type_of(dtype, strip.width), total) for strip, total in zip(made, totals, strict=True)]
+        return self.text.loop(0, var.size, 1, carried, turn)
+
+    def _plus(self, kind: str, total: Value, body: Expr, dtype: DType, strip: _Strip) -> Value:
+        with self._in(strip):
+            return self._combine(kind, total, self._value(body), dtype)
 
     def _combine(self, kind: str, a: Value, b: Value, dtype: DType) -> Value:
         if kind == "sum":
@@ -397,8 +469,9 @@ class _Writer:
         partial, lanes = _identity(kind, dtype), 1
 
         def turn(i: Value, carried: list[Value]) -> list[Value]:
-            with self._scope({var: i}):
-                return [self._accumulate(kind, dtype, outer, carried[0], body)]
+            strip = _Strip(self._context(), self.width, var, i)
+            with self._scope({}):
+                return self._accumulate(kind, dtype, outer, carried, body, [strip])
 
         for start, stop, width in strips(var.size, _most_lanes(body, dtype)):
             folded = self._folded(kind, partial, dtype, lanes, width)
@@ -469,8 +542,8 @@ def _function(text: Text, name: str, op: str, kinds: Sequence[DType], dtype: DTy
     given = [Buffer(f"x{i}", width, kind, "input") for i, kind in enumerate(kinds)]
     value = ELEMENTARY[op](*(read(buffer, place, buffer.dtype) for buffer in given))
     writer = _Writer(text, Kernel((lane,), ()), {})
-    writer.width, writer.along, writer.bound = width, lane, {lane: "0"}
-    writer.scopes[-1].update({(id(buffer), width): f"%{buffer.name}" for buffer in given})
+    writer.context, writer.width, writer.along, writer.bound = 1, width, lane, {lane: "0"}
+    writer.scopes[-1].update({(id(buffer), 1): f"%{buffer.name}" for buffer in given})
     text.do(f"ret {type_of(dtype, width)} {writer._value(value)}")
     arguments = ", ".join(f"{type_of(buffer.dtype, width)} %{buffer.name}" for buffer in given)
     head = f"define internal {type_of(dtype, width)} @{name}({arguments}) {{\nentry:\n"
