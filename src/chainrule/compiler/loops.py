@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,6 +27,8 @@ __all__ = ["write_kernel"]
 _VECTOR_BYTES = 64
 _ACCUMULATORS = 4  # vectors carried by one sum, to hide the latency of the addition
 _SHORT = 24  # expressions in the terms of a sum that carries several accumulators
+_REGISTERS = 16  # vectors that the sums of a block may carry
+_MOST_ROWS = 4
 _TOGETHER = 4  # strips of the widest kind that are computed at once
 _UNROLLED = 8  # loops of up to so many turns are written out
 _UNROLLED_TOTAL = 64
@@ -51,12 +53,15 @@ def write_kernel(text: Text, kernel: Kernel | Product, pointers: dict[Buffer, Va
 
 @dataclass(frozen=True)
 class _Strip:
-    """Lanes of a vector axis: `width` of them from `start` on (without `var`: the lanes at hand)."""
+    """`width` lanes of a vector axis, at the place where `bound` puts its variables.
+
+    Values that differ between lanes are known by `context`, those that are the same in all lanes by `row`.
+    """
 
     context: int
     width: int
-    var: Var | None = None
-    start: Value = ""
+    row: int = 0
+    bound: dict[Var, Value] = field(default_factory=dict)
 
 
 class _Writer:
@@ -65,7 +70,7 @@ class _Writer:
         self.bound: dict[Var, Value] = {}
         self.scopes: list[dict[tuple[int, int], Value]] = [{}]
         self.width = 1  # lanes of the vector variable `along`
-        self.context = self.contexts = 0  # which strip values belong to; 0: to none, they are the same in all lanes
+        self.context = self.row = self.contexts = 0  # which strip, and which row, values belong to; 0: to none
         self.along: Var | None = None
         self.unrolled = 1
         self.kept: list[Expr] = []  # expressions made here stay alive, since they are known by identity
@@ -76,7 +81,9 @@ class _Writer:
         self._nest(outer, vector)
 
     def _nest(self, outer: Sequence[Var], vector: Var | None) -> None:
-        if outer:
+        if len(outer) == 1 and vector is not None and (rows := self._rows(outer[0], vector)) > 1:
+            self._blocks(outer[0], vector, rows)
+        elif outer:
             self._for(outer[0], lambda: self._nest(outer[1:], vector))
         elif vector is not None:
             self._strips(vector)
@@ -105,24 +112,59 @@ class _Writer:
     def _unbound(self) -> set[Var]:
         return {var for var in self.kernel.space if var not in self.bound}
 
-    def _strips(self, var: Var) -> None:
-        """The vector axis in strips: all at once where a sum then keeps all its accumulators in registers, else the
-        widest in a loop and the rest at once."""
-        self._hoist_all({var})
+    def _rows(self, outer: Var, vector: Var) -> int:
+        """How many rows are computed at once: as many as keep the accumulators of their sums in registers."""
+        if outer is self.kernel.ordered or not self._sums(vector) or outer in _needed_by_places(self.kernel):
+            return 1
+        lanes = max(1, _VECTOR_BYTES // max(write.value.dtype.itemsize for write in self.kernel.writes))
+        vectors = min(sum(-(-width // lanes) for _, _, width in self._cut(vector)), _ACCUMULATORS)
+        rows = 1
+        while rows * 2 * vectors <= _REGISTERS and rows * 2 <= min(outer.size, _MOST_ROWS):
+            rows *= 2
+        return rows
+
+    def _blocks(self, outer: Var, vector: Var, rows: int) -> None:
+        """The loop over `outer` in blocks of `rows`; those left over one by one."""
+        stop = outer.size // rows * rows
+
+        def block(i: Value, _: list[Value]) -> list[Value]:
+            block_rows = [{outer: self._shifted(i, k)} for k in range(rows)]
+            self._strips(vector, block_rows)
+            return []
+
+        self.text.loop(0, stop, rows, [], block)
+        for i in range(stop, outer.size):
+            with self._scope({outer: str(i)}):
+                self._strips(vector, [{}])
+
+    def _cut(self, var: Var) -> list[tuple[int, int, int]]:
+        return list(strips(var.size, _lanes(self.kernel)))
+
+    def _strips(self, var: Var, rows: Sequence[dict[Var, Value]] = ({},)) -> None:
+        """The vector axis in strips, all at once where a sum then keeps all its accumulators in registers.
+
+        Else the widest are in a loop and the rest is at once.
+        """
+        if len(rows) == 1:
+            self._hoist_all({var})
         self.along = var
-        most = _lanes(self.kernel)
-        found = [(start, stop, width) for start, stop, width in strips(var.size, most)]
-        looped = found[:1] if var.size > most * _TOGETHER and found[0][1] > 2 * found[0][2] else []
-        for start, stop, width in looped:
-            self.text.loop(start, stop, width, [], lambda i, _, width=width: self._together(var, [(i, width)]))
-        rest = [(str(i), width) for start, stop, width in found[len(looped) :] for i in range(start, stop, width)]
+        found = self._cut(var)
+        start, stop, most = found[0]
+        looped = var.size > (_TOGETHER if len(rows) == 1 else 1) * most and stop > 2 * most
+        if looped:
+            self.text.loop(start, stop, most, [], lambda i, _: self._together(var, [(i, most)], rows))
+        rest = [(str(i), width) for a, b, width in found[looped:] for i in range(a, b, width)]
         if rest:
-            self._together(var, rest)
+            self._together(var, rest, rows)
         self.along = None
 
-    def _together(self, var: Var, places: Sequence[tuple[Value, int]]) -> list[Value]:
-        """Strips of `var` at (start, width), with one loop for a sum of all of them."""
-        made = [_Strip(self._context(), width, var, start) for start, width in places]
+    def _together(self, var: Var, places: Sequence[tuple[Value, int]], rows: Sequence[dict[Var, Value]]) -> list[Value]:
+        """Strips of `var` at (start, width), in every row, with one loop for a sum of all of them."""
+        made = [
+            _Strip(self._context(), width, row, {var: start, **bound})
+            for row, bound in ((self._context() if bound else 0, bound) for bound in rows)
+            for start, width in places
+        ]
         with self._scope({}):
             for expr in self._sums(var) if len(made) > 1 else ():
                 self._sum_together(expr, made)
@@ -140,9 +182,10 @@ class _Writer:
             expr = stack.pop()
             if expr.op != "reduce":
                 stack.extend(expr.args)
-            elif var in expr.needs and expr.data[0] != "argmax" and all(v.size for v in expr.data[1]):
-                if not any(e.op == "read" and e.data[0] in own for e in all_of(expr)) and expr not in found:
-                    found.append(expr)
+                continue
+            whole = var in expr.needs and expr.data[0] != "argmax" and all(v.size for v in expr.data[1])
+            if whole and expr not in found and not any(e.op == "read" and e.data[0] in own for e in all_of(expr)):
+                found.append(expr)
         return found
 
     def _sum_together(self, expr: Expr, made: Sequence[_Strip]) -> None:
@@ -165,14 +208,13 @@ class _Writer:
     @contextmanager
     def _in(self, strip: _Strip) -> Iterator[None]:
         """Values are those of `strip`."""
-        before = self.context, self.width
-        self.context, self.width = strip.context, strip.width
-        if strip.var is not None:
-            self.bound[strip.var] = strip.start
+        before = self.context, self.row, self.width
+        self.context, self.row, self.width = strip.context, strip.row, strip.width
+        self.bound.update(strip.bound)
         yield
-        if strip.var is not None:
-            del self.bound[strip.var]
-        self.context, self.width = before
+        for var in strip.bound:
+            del self.bound[var]
+        self.context, self.row, self.width = before
 
     @contextmanager
     def _scope(self, bound: dict[Var, Value]) -> Iterator[None]:
@@ -256,7 +298,7 @@ class _Writer:
     @contextmanager
     def _one_lane(self) -> Iterator[None]:
         before = self.context, self.width
-        self.context, self.width = 0, 1
+        self.context, self.width = self.row, 1
         yield
         self.context, self.width = before
 
@@ -423,8 +465,10 @@ class _Writer:
         vector = sum_axis(body, over) if self.width == 1 else None
         if vector is not None:
             return self._across(expr, kind, [var for var in over if var is not vector], vector)
-        here = [_Strip(self.context, self.width)]
-        return self._accumulate(kind, expr.dtype, over, [splat(self.text, first, expr.dtype, self.width)], body, here)[0]
+        here = [_Strip(self.context, self.width, self.row)]
+        return self._accumulate(kind, expr.dtype, over, [splat(self.text, first, expr.dtype, self.width)], body, here)[
+            0
+        ]
 
     def _accumulate(
         self, kind: str, dtype: DType, over: Sequence[Var], totals: list[Value], body: Expr, made: Sequence[_Strip]
@@ -469,7 +513,7 @@ class _Writer:
         partial, lanes = _identity(kind, dtype), 1
 
         def turn(i: Value, carried: list[Value]) -> list[Value]:
-            strip = _Strip(self._context(), self.width, var, i)
+            strip = _Strip(self._context(), self.width, self.row, {var: i})
             with self._scope({}):
                 return self._accumulate(kind, dtype, outer, carried, body, [strip])
 
@@ -556,6 +600,11 @@ def _identity(kind: str, dtype: DType) -> Value:
     if dtype.kind == "f":
         return literal(-np.inf, dtype)
     return literal(0 if dtype.kind == "b" else np.iinfo(dtype).min, dtype)
+
+
+def _needed_by_places(kernel: Kernel) -> set[Var]:
+    """The variables that decide where an indirect write goes."""
+    return {v for write in kernel.writes for var, _ in write.place.terms if var.value for v in var.value.needs}
 
 
 def _lanes(kernel: Kernel) -> int:

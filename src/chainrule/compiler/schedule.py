@@ -243,7 +243,9 @@ class _Scheduler:
 
     def _some_rows(self, leaf: Node, whole: Node, numbers: Node) -> Operand:
         size, array, at = whole.shape[0], self.operands[whole], self.operands[numbers]
-        return Operand(leaf.shape, leaf.dtype, lambda index: array[(Var(size, at[index[:1]], trusted=True), *index[1:])])
+        return Operand(
+            leaf.shape, leaf.dtype, lambda index: array[(Var(size, at[index[:1]], trusted=True), *index[1:])]
+        )
 
     def _write_rows(self, node: Node, whole: Node, numbers: Node) -> None:
         space, index = self._space(node.shape)
@@ -349,9 +351,10 @@ def _product(node: Node, leaves: set[Node]) -> tuple[tuple[int, int, int], tuple
     inner = next(label for label in a if label not in out)
     sizes = dict(zip(a + b, x.shape + y.shape, strict=True))
     m, n, k = sizes[out[0]], sizes[out[1]], sizes[inner]
-    if not pays(m, n, k, node.dtype):
+    flip_a, flip_b = a == inner + out[0], b == out[1] + inner
+    if not pays(m, n, k, node.dtype, flip_b):
         return None
-    return (m, n, k), (x, a == inner + out[0]), (y, b == out[1] + inner)
+    return (m, n, k), (x, flip_a), (y, flip_b)
 
 
 def _behind_transposes(x: Node, labels: str) -> tuple[Node, str]:
