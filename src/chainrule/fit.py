@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule.dtypes import is_float
 from chainrule.errors import DTypeError, OptionError, ShapeError, explain
+from chainrule.evaluate import Program
 from chainrule.history import History, TrainingState
 from chainrule.optim import Optimizer
 from chainrule.sampling import Sampler
@@ -28,7 +29,7 @@ from chainrule.training.engines import engine_called
 from chainrule.training.loop import Run
 from chainrule.training.progress import Progress
 from chainrule.training.record import Evaluator, Rows
-from chainrule.training.step import RecordingRunner
+from chainrule.training.step import LoopRunner
 from chainrule.training.stopping import EarlyStopping, Watch
 from chainrule.training.trace import Traced, trace_data_step, trace_step
 from chainrule.training.verify import verify_step
@@ -180,7 +181,7 @@ def fit_data(
         got, repair = f"x is {train.x[0].dtype}", "Convert first: x.astype('float64')."
         raise DTypeError(explain("fit_data", got, "only floats can be moved", repair))
     sampler, start, stop = plan_steps(len(train), steps, epochs, batch_size, sampling, seed, state)
-    moved = np.array(train.x[0], train.x[0].dtype.newbyteorder("="))
+    moved = np.array(train.x[0], train.x[0].dtype.newbyteorder("="), order="C")
     train = Rows("train", (moved,), train.t, train.weights)
     if not isinstance(optimizer, Optimizer):
         raise OptionError(explain("fit_data", f"optimizer={optimizer!r}", "it is one optimizer, as optim.SGD(0.05)"))
@@ -204,8 +205,10 @@ def _run(
     """What `fit` and `fit_data` share once the step is traced: the rest of the checks, then the run."""
     runner = engine_called(called, engine)
     sets = checked_sets(train, validation, record_on)
+    made = runner(traced.step, data, sampler.seed)
+    looping = made if isinstance(made, LoopRunner) else None
     leaves = list(traced.parameters.values())
-    evaluator = Evaluator(model, loss, leaves, metrics or {})
+    evaluator = Evaluator(model, loss, leaves, metrics or {}, looping.program if looping is not None else Program)
     for rows in sets:
         shape = evaluator.output_shape(rows)
         check_targets(loss, rows.t[0], shape)
@@ -214,8 +217,8 @@ def _run(
     history = History(record_every=every, rows=len(train), updates=0 if traced.arrays.moving else None)
     if verify:
         verify_step(traced, data, sampler, start)
-    made = runner(traced.step, data, sampler.seed)
-    alone = bool(every) and not (callbacks or early_stopping or traced.arrays.moving)
+    if looping is not None and every:
+        looping.recorder = evaluator.graph(sets, *traced.arrays.moving[:1])
     run = Run(
         called=called,
         traced=traced,
@@ -228,7 +231,7 @@ def _run(
         sets=sets,
         history=history,
         model=model,
-        recorder=evaluator.graph(sets) if alone and isinstance(made, RecordingRunner) else None,
+        looping=looping,
         watch=_watch(early_stopping, sets, every),
         callbacks=(callbacks,) if callable(callbacks) else tuple(callbacks),
         progress=progress,

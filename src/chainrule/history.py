@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -107,6 +108,20 @@ class History:
         for name, sets in metrics.items():
             for rows, value in sets.items():
                 self._metrics.setdefault(name, {}).setdefault(rows, []).append(value)
+
+    def extend(self, steps: Iterable[int], losses: Mapping[str, Iterable[float]]) -> None:
+        """Several records of every set, taken before each of `steps`."""
+        self._steps.extend(steps)
+        for name, values in losses.items():
+            self._records.setdefault(name, []).extend(values)
+
+    def forget(self, step: int) -> None:
+        """Drop the records taken after `step`."""
+        kept = bisect_right(self._steps, step)
+        del self._steps[kept:]
+        metrics = (values for sets in self._metrics.values() for values in sets.values())
+        for found in (*self._records.values(), *metrics):
+            del found[kept:]
 
     def __repr__(self) -> str:
         last = (

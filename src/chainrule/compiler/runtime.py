@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,10 @@ class CompiledLoop:
         self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], steps: int, periods: int = 1,
         record: tuple[Sequence[np.ndarray], Sequence[np.ndarray] | np.ndarray] | None = None,
     ) -> None:  # fmt: skip
-        """`periods` times: a record, and `steps` steps. All arrays must be contiguous and of the right dtype."""
+        """`periods` times: a record, and `steps` steps. All arrays must be contiguous and of the right dtype.
+
+        Where there is a record, 0 steps make records alone, and 0 periods `steps` steps alone. One call at a time.
+        """
         arrays = [(inputs, outputs), *([record] if record is not None else [])]
         self._machine.run(arrays, periods, steps)
 
@@ -106,6 +110,7 @@ class _Machine:
         self.compiled = _CODE.find((keys, loop), lambda: _compile(step, loop, rows, record))
         orders = [walk(part.outputs) for part in parts]
         self.held = [[order[i] for i in held] for order, held in zip(orders, self.compiled.held, strict=True)]
+        self._arenas: list[np.ndarray] = []
 
     def run(
         self,
@@ -117,10 +122,10 @@ class _Machine:
         table: list[int] = []
         alive: list[Any] = []
         code = self.compiled
-        for places, leaves, size, (inputs, outputs) in zip(code.places, self.held, code.arenas, arrays, strict=True):
+        self._arenas = self._arenas or [np.empty(size + 64, np.uint8) for size in code.arenas]
+        for places, leaves, arena, (inputs, outputs) in zip(code.places, self.held, self._arenas, arrays, strict=True):
             held = [np.ascontiguousarray(leaf.value) for leaf in leaves]
-            arena = np.empty(size + 64, np.uint8)
-            alive += [held, arena]
+            alive.append(held)
             given = {"input": inputs, "held": held, "output": outputs}
             table += [given[kind][place].ctypes.data for kind, place in places]
             table.append(-(-arena.ctypes.data // 64) * 64)
@@ -153,6 +158,11 @@ class Compiled:
     arenas: Sequence[int]
     calls_blas: bool
     seconds: float
+
+    @cached_property
+    def flops(self) -> tuple[int, ...]:
+        """The scalar operations of each part."""
+        return tuple(costs(part)[1] for part in self.schedules)
 
     @property
     def call(self) -> Any:

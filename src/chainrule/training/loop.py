@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -16,15 +17,17 @@ from numpy.typing import NDArray
 from chainrule.history import History, TrainingState
 from chainrule.sampling import Sampler
 from chainrule.training.nonfinite import all_finite, explain_nonfinite
+from chainrule.training.past import Past
 from chainrule.training.progress import Bar, Progress
 from chainrule.training.record import Evaluator, Rows
-from chainrule.training.step import Array, Ran, Recorder, RecordingRunner, Runner
+from chainrule.training.step import Array, LoopRunner, Ran, Runner
 from chainrule.training.stopping import Watch
 from chainrule.training.trace import Traced
 
 __all__ = ["Run"]
 
 REPORT = 0.1  # seconds between two reports
+FIRST = 0.01  # seconds of work in the first chunk, at most
 CHUNK_BYTES = 2**23  # of rows gathered for one chunk
 
 
@@ -43,7 +46,7 @@ class Run:
     sets: Sequence[Rows]
     history: History
     model: Any
-    recorder: Recorder | None = None
+    looping: LoopRunner | None = None  # the runner, if it is one
     watch: Watch | None = None
     callbacks: Sequence[Callable[[Progress], Any]] = ()
     progress: bool | None = None
@@ -51,7 +54,11 @@ class Run:
     best: tuple[list[Array], list[Array]] | None = None
     _losses: list[float] = field(default_factory=list)
     _chunk: int = 1
+    _sound: bool = True  # whether the carried values were checked after the last chunk
     _reported: tuple[float, int] = (0.0, 0)
+
+    def __post_init__(self) -> None:
+        self._past = Past(self.traced.arrays, self.looping is not None, self._again)
 
     def go(self) -> History:
         """Make the steps; whatever happens, the parameters are left as they were after a whole step."""
@@ -74,99 +81,117 @@ class Run:
     def _steps(self, bar: Bar, interrupted: Callable[[], bool]) -> str:
         self._reported = (time.perf_counter(), self.step)
         every = self.history.record_every
+        if self.looping is not None:
+            self._chunk = self.looping.first_chunk(self.traced.arrays, self._drawn, every, FIRST)
         while self.step < self.stop:
             recorded = every > 0 and self.step % every == 0
-            periods = self._periods(every) if recorded and self.recorder is not None else 0
+            periods = self._periods(every) if recorded else 0
             if recorded and not periods and self._record():
                 return "early"
             if interrupted():
                 return "interrupted"
             if (recorded or self._due()) and self._report(bar):
                 return "callback"
-            self._advance(periods * every or self._count(every), periods or None)
+            self._advance(periods * every or self._count(every), periods)
         return "callback" if self._report(bar) else "finished"
+
+    @property
+    def _drawn(self) -> bool:
+        return self.sampler.kind != "all"
 
     def _count(self, every: int) -> int:
         """How many steps to make in one go: up to the next record, for about as long as a report may wait."""
-        batch = self.sampler.batch_size
-        row = sum(array.nbytes // max(1, len(array)) for array in self.data) or 1
-        count = min(self._chunk, self.stop - self.step, max(1, CHUNK_BYTES // (row * batch)))
+        looping = self.looping
+        row = looping.row_bytes if looping else sum(array.nbytes // max(1, len(array)) for array in self.data) or 1
+        most = max(1, CHUNK_BYTES // (row * self.sampler.batch_size))
+        count = min(self._chunk, self.stop - self.step, most)
         return min(count, every - self.step % every) if every else count
 
     def _periods(self, every: int) -> int:
-        """How many whole periods, each a record and the steps up to the next, to make in one go."""
-        return min(max(1, self._count(0) // every), (self.stop - self.step) // every)
+        """How many whole periods, each a record and the steps up to the next, to make in one go; 0: not even one.
 
-    def _advance(self, count: int, periods: int | None = None) -> None:
-        arrays, began = self.traced.arrays, time.perf_counter()
-        indices = None if self.sampler.kind == "all" else self.sampler.draw(self.step, self.step + count)
-        before = self._before(indices)
+        Callbacks and early stopping are asked after every record.
+        """
+        if self.looping is None or self.looping.recorder is None or self.callbacks or self.watch:
+            return 0
+        return self._count(0) // every
+
+    def _advance(self, count: int, periods: int) -> None:
+        began = time.perf_counter()
+        indices = self._indices(self.step, self.step + count)
+        self._past.keep(self.step, indices, self._sound)
         try:
             ran = self._run(indices, count, periods)
         except BaseException:  # also an interrupt in the middle of the chunk: back to where `step` stands
-            before()
+            self._past.back(self.step)
             raise
-        if self.check_finite and not (all_finite([ran.losses]) and all_finite(self._touched(indices))):
-            self._replay(before, indices, count)
+        self._sound = self._past.due() or self.step + count == self.stop or self.watch is not None
+        mean = float(ran.losses.mean())
+        if self.check_finite and not self._finite(ran, mean):
+            self._replay(count, ran.records)
         self._keep(ran.records)
         self.step += count
         self.history.steps_done += count
-        self._losses.append(float(ran.losses.mean()))
+        self._losses.append(mean)
         if self.history.updates is not None:
             self.history.updates += ran.moved
         seconds = max(time.perf_counter() - began, 1e-9)
-        self._chunk = max(1, min(4 * self._chunk, int(REPORT * count / seconds)))
+        growth = 4 if self.looping is None else 8
+        self._chunk = max(1, min(growth * self._chunk, int(REPORT * count / seconds)))
 
-    def _run(self, indices: NDArray[np.int64] | None, count: int, periods: int | None) -> Ran:
+    def _indices(self, start: int, stop: int) -> NDArray[np.int64] | None:
+        return self.sampler.draw(start, stop) if self._drawn else None
+
+    def _run(self, indices: NDArray[np.int64] | None, count: int, periods: int) -> Ran:
         arrays, every = self.traced.arrays, self.history.record_every
-        if periods is None or self.recorder is None or not isinstance(self.runner, RecordingRunner):
+        if not periods or self.looping is None:
             return self.runner.run(arrays, indices, self.step, count)
-        return self.runner.run_recorded(arrays, indices, self.step, every, periods, self.recorder)
+        return self.looping.run_recorded(arrays, indices, self.step, every, periods)
 
-    def _keep(self, records: Array | None) -> None:
-        """The records that a chunk took on its way."""
-        names = [rows.name for rows in self.sets]
-        for i, losses in enumerate(records if records is not None else []):
-            step = self.step + i * self.history.record_every
-            self.history.add(step, dict(zip(names, map(float, losses), strict=True)), {})
+    def _finite(self, ran: Ran, mean: float) -> bool:
+        losses = math.isfinite(mean) or all_finite([ran.losses])
+        return losses and (not self._sound or self._past.finite())
 
-    def _touched(self, indices: NDArray[np.int64] | None) -> list[Array]:
-        """The carried values that a chunk may have changed."""
-        moving = self.traced.arrays.moving
-        rows = slice(None) if indices is None or not moving else np.unique(indices)
-        return [*self.traced.arrays.whole, *(array[rows] for array in moving)]
+    def _keep(self, records: Array | None, most: int | None = None) -> None:
+        """The records that a chunk took on its way, or the first of them."""
+        if records is not None and records.size:
+            every, taken = self.history.record_every, records[:, :most]
+            steps = range(self.step, self.step + every * taken.shape[1], every)
+            self.history.extend(steps, dict(zip((rows.name for rows in self.sets), taken.tolist(), strict=True)))
 
-    def _before(self, indices: NDArray[np.int64] | None) -> Callable[[], None]:
-        """What takes the carried values back to where they are now."""
-        arrays = self.traced.arrays
-        whole = list(arrays.whole)
-        rows = slice(None) if indices is None or not arrays.moving else np.unique(indices)
-        moving = [array[rows].copy() for array in arrays.moving]
+    def _again(self, start: int, stop: int) -> Ran:
+        """Make steps once more."""
+        return self.runner.run(self.traced.arrays, self._indices(start, stop), start, stop - start)
 
-        def back() -> None:
-            arrays.whole = list(whole)
-            for array, saved in zip(arrays.moving, moving, strict=True):
-                array[rows] = saved
+    def _replay(self, count: int, records: Array | None) -> None:
+        """Find the step that made the first value that is not finite, go back to before it, and raise its error.
 
-        return back
-
-    def _replay(self, back: Callable[[], None], indices: NDArray[np.int64] | None, count: int) -> None:
-        """Go through a chunk again to the step that made the first value that is not finite, and raise its error."""
-        back()
-        for k in range(count):
-            part = None if indices is None else indices[k : k + 1]
-            back = self._before(part)
-            ran = self.runner.run(self.traced.arrays, part, self.step + k, 1)
-            if not (all_finite([ran.losses]) and all_finite(self._touched(part))):
-                back()
-                self.step += k
-                self.history.steps_done += k
-                error = explain_nonfinite(self.called, self.traced, self.data, part, self.step, self.sampler.seed)
-                error.history = self.history
-                raise error
+        Halves: a run of steps that starts from finite values and does not end so holds such a step.
+        """
+        first, end = self._past.step, self.step + count
+        self._past.back(first)
+        while end - first > 1:
+            middle = (first + end) // 2
+            self._past.keep(first, self._indices(first, middle))
+            ran = self._again(first, middle)
+            if all_finite([ran.losses]) and self._past.finite():
+                first = middle
+            else:
+                self._past.back(first)
+                end = middle
+        bad = first
+        if bad >= self.step:
+            self._keep(records, 1 + (bad - self.step) // max(1, self.history.record_every))
+        self.history.forget(bad)
+        self.history.steps_done += bad - self.step
+        self.step = bad
+        part = self._indices(bad, bad + 1)
+        error = explain_nonfinite(self.called, self.traced, self.data, part, bad, self.sampler.seed)
+        error.history = self.history
+        raise error
 
     def _record(self) -> bool:
-        """Evaluate every recorded set; whether early stopping says to stop."""
+        """Take a record of every set; whether early stopping says to stop."""
         losses, metrics = self._evaluated()
         self.history.add(self.step, losses, metrics)
         return self._seen(losses)
@@ -174,6 +199,9 @@ class Run:
     def _evaluated(self) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         losses: dict[str, float] = {}
         metrics: dict[str, dict[str, float]] = {}
+        if self.looping is not None and self.looping.recorder is not None:
+            taken = self.looping.record(self.traced.arrays, self._drawn)
+            return dict(zip((rows.name for rows in self.sets), taken.tolist(), strict=True)), metrics
         values = self.traced.arrays.whole[: len(self.evaluator.leaves)]
         for rows in self.sets:
             losses[rows.name], found = self.evaluator.evaluate(values, rows)
@@ -186,7 +214,7 @@ class Run:
             return False
         if self.watch.see(losses[self.watch.rule.monitor], self.step):
             arrays = self.traced.arrays
-            self.best = list(arrays.whole), [array.copy() for array in arrays.moving]
+            self.best = [array.copy() for array in arrays.whole], [array.copy() for array in arrays.moving]
         return self.watch.done
 
     def _finish(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.evaluate import Program
-from chainrule.graph import dependents, walk
+from chainrule.graph import Node, dependents, walk
 from chainrule.tensor import Tensor, as_tensor
 from chainrule.training.step import Recorder
 from chainrule.training.trace import as_argument, per_row_loss, placeholders
@@ -48,6 +48,14 @@ class Rows:
         return [array[where] for array in arrays]
 
 
+@dataclass(frozen=True)
+class _Evaluation:
+    """The losses and, if there are metrics, the outputs of a piece; `leaves` are its rows."""
+
+    program: Callable[..., list[Array]]
+    leaves: Sequence[Tensor]
+
+
 @dataclass
 class Evaluator:
     """Evaluates a model's loss and metrics over sets of rows, for given values of `leaves` (its parameters).
@@ -59,7 +67,8 @@ class Evaluator:
     loss: Any
     leaves: Sequence[Tensor]
     metrics: Mapping[str, Callable[[Any, Any], Any]]
-    _programs: dict[Any, tuple[Program, int]] = field(default_factory=dict)
+    program: Callable[[Sequence[Node], Sequence[Node]], Callable[..., list[Array]]] = Program
+    _programs: dict[Any, _Evaluation] = field(default_factory=dict)
     _sizes: dict[Any, int] = field(default_factory=dict)
     _outputs: dict[Any, tuple[int, ...] | None] = field(default_factory=dict)
 
@@ -84,8 +93,11 @@ class Evaluator:
         shape = self._outputs[_key(rows)]
         return None if shape is None else (len(rows), *shape[1:])
 
-    def graph(self, sets: Sequence[Rows]) -> Recorder | None:
-        """The mean losses over `sets` as one graph, if it is small enough to be evaluated in one go."""
+    def graph(self, sets: Sequence[Rows], moving: Array | None = None) -> Recorder | None:
+        """The mean losses over `sets` as one graph, if it is small enough to be evaluated in one go.
+
+        What of them lies in `moving` is to be read where it lies: it moves.
+        """
         if self.metrics or any(self._piece_size(rows) < len(rows) for rows in sets):
             return None
         inputs: list[Tensor] = []
@@ -96,6 +108,8 @@ class Evaluator:
             x, t = rows.piece(rows.x, 0, n), rows.piece(rows.t, 0, n)
             leaves, losses, _ = self._trace(x, t, n)
             native = [np.ascontiguousarray(a, leaf.dtype) for a, leaf in zip([*x, *t], leaves, strict=True)]
+            if moving is not None and rows.x[0] is moving and not np.shares_memory(native[0], moving):
+                return None
             wide = losses.astype(np.float64)
             if rows.weights is not None and losses.shape:
                 w = rows.piece([rows.weights], 0, n)[0].astype(np.float64)
@@ -105,18 +119,17 @@ class Evaluator:
         return Recorder(tuple(self.leaves), tuple(inputs), tuple(arrays), tuple(means))
 
     def _run(self, values: Sequence[Array], x: list[Array], t: list[Array], count: int) -> tuple[Array, Any]:
-        program, outputs = self._program(x, t, count)
-        native = [array.astype(leaf.dtype, copy=False) for array, leaf in
-                  zip([*x, *t], program.inputs[len(values):], strict=True)]  # fmt: skip
-        found = program(*values, *native)
-        return found[0], as_argument([as_tensor(y) for y in found[1:]]) if outputs else None
+        made = self._program(x, t, count)
+        native = [array.astype(leaf.dtype, copy=False) for array, leaf in zip([*x, *t], made.leaves, strict=True)]
+        losses, *outputs = made.program(*values, *native)
+        return losses, as_argument([as_tensor(y) for y in outputs]) if outputs else None
 
-    def _program(self, x: Sequence[Array], t: Sequence[Array], count: int) -> tuple[Program, int]:
+    def _program(self, x: Sequence[Array], t: Sequence[Array], count: int) -> _Evaluation:
         key = (count, *((array.shape[1:], array.dtype.str) for array in (*x, *t)))
         if key not in self._programs:
             leaves, losses, ys = self._trace(x, t, count)
             wanted = ys if self.metrics else ()
-            self._programs[key] = Program([*self.leaves, *leaves], [losses, *wanted]), len(wanted)
+            self._programs[key] = _Evaluation(self.program([*self.leaves, *leaves], [losses, *wanted]), leaves)
         return self._programs[key]
 
     def _trace(

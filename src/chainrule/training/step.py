@@ -6,16 +6,17 @@ Everything above it (records, progress, early stopping, errors) is the same whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.graph import Node
 from chainrule.tensor import Tensor
 
-__all__ = ["Arrays", "Carry", "Engine", "Ran", "Recorder", "RecordingRunner", "Runner", "Step"]
+__all__ = ["Arrays", "Carry", "Engine", "LoopRunner", "Ran", "Recorder", "Runner", "Step"]
 
 Array = NDArray[Any]
 
@@ -67,8 +68,8 @@ class Step:
 class Arrays:
     """The values a run carries, in the order of `Step.whole` and `Step.moving`.
 
-    The arrays in `whole` are replaced, never written to, so that a copy of the list keeps the old values;
-    those in `moving` are written in place.
+    The arrays in `whole` are replaced, never written to, so that a copy of the list keeps the old values (but see
+    `LoopRunner`); those in `moving` are written in place.
     """
 
     whole: list[Array]
@@ -77,8 +78,13 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a chunk of steps gave besides the carried values: each step's loss, how many rows moved in all, and the
-    records taken in between, (periods, sets)."""
+    """What a chunk of steps gave besides the carried values.
+
+    Attributes:
+        losses: of each step.
+        moved: how many rows moved in all.
+        records: those taken in between, (sets, periods).
+    """
 
     losses: Array
     moved: int = 0
@@ -108,13 +114,35 @@ class Runner(Protocol):
 
 
 @runtime_checkable
-class RecordingRunner(Runner, Protocol):
-    """A runner that can also take records on its way, without coming back for each."""
+class LoopRunner(Runner, Protocol):
+    """A runner that makes a chunk in one go, and writes the arrays of `whole` in place, too.
+
+    Attributes:
+        recorder: records that it can take on its way, without coming back for each; set before the first step, if at
+            all.
+        program: evaluates other graphs, as `evaluate.Program`.
+    """
+
+    recorder: Recorder | None
+    program: Callable[[Sequence[Node], Sequence[Node]], Callable[..., list[Array]]]
+
+    @property
+    def row_bytes(self) -> int:
+        """The memory that a row of a step takes in a chunk."""
+        ...
+
+    def first_chunk(self, arrays: Arrays, drawn: bool, every: int, seconds: float) -> int:
+        """How many steps, with a record before each `every`, surely take no longer than `seconds`."""
+        ...
 
     def run_recorded(
-        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, every: int, periods: int, recorder: Recorder
+        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, every: int, periods: int
     ) -> Ran:
         """As `run`, for `periods` times `every` steps, with a record before the first step of each period."""
+        ...
+
+    def record(self, arrays: Arrays, drawn: bool) -> Array:
+        """A record of the values as they are, (sets,); `drawn`: whether `run` is given row numbers."""
         ...
 
 

@@ -1,0 +1,75 @@
+"""Back to the values before a chunk of steps, whether the engine replaces them or writes over them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.training.nonfinite import all_finite
+from chainrule.training.step import Array, Arrays
+
+__all__ = ["Past"]
+
+SMALL = 2**22  # bytes of carried values that are copied and checked at every chunk
+SECONDS = 1.0  # how often larger ones are
+
+
+class Past:
+    """Keeps the carried values of the step `step`; from there those of later steps are made again.
+
+    Small ones, and rows that move, are kept at every chunk. Large ones that are written over are kept once a second:
+    copying and checking them may take as long as a step.
+
+    Args:
+        arrays: the carried values.
+        in_place: whether they are written over; `arrays.whole` are then copied once, so that nobody else's are.
+        again: makes the steps from one number up to another on `arrays`.
+    """
+
+    def __init__(self, arrays: Arrays, in_place: bool, again: Callable[[int, int], Any]):
+        self.step = -1
+        self._arrays, self._in_place, self._again = arrays, in_place, again
+        self._large = in_place and sum(array.nbytes for array in arrays.whole) > SMALL
+        self._when = 0.0
+        self._whole: list[Array] = []
+        self._moving: list[Array] = []
+        self._rows: Any = slice(None)
+
+    def keep(self, step: int, indices: NDArray[np.int64] | None, sound: bool = True) -> None:
+        """The steps from `step` on are about to change the values, of the moving ones the rows `indices`.
+
+        Only values that are known to be `sound` are kept.
+        """
+        arrays = self._arrays
+        if arrays.moving:
+            every = indices is None or indices.size >= len(arrays.moving[0])
+            self._rows = slice(None) if every else indices.ravel()  # type: ignore[union-attr]
+            self._moving = [array[self._rows].copy() for array in arrays.moving]
+        if self.step < 0 and self._in_place:
+            self._whole, arrays.whole = arrays.whole, [np.array(array, order="C") for array in arrays.whole]
+        elif self._large and not sound:
+            return
+        else:
+            self._whole = [array.copy() for array in arrays.whole] if self._in_place else list(arrays.whole)
+        self.step, self._when = step, time.perf_counter()
+
+    def due(self) -> bool:
+        """Whether the values are to be checked after this chunk, and kept before the next."""
+        return not self._large or time.perf_counter() - self._when > SECONDS
+
+    def finite(self) -> bool:
+        """Whether all values that may have changed are finite."""
+        return all_finite([*self._arrays.whole, *(array[self._rows] for array in self._arrays.moving)])
+
+    def back(self, step: int) -> None:
+        """The values are again those before `step`, which is not before `self.step`."""
+        arrays = self._arrays
+        arrays.whole = [array.copy() for array in self._whole] if self._in_place else list(self._whole)
+        for array, saved in zip(arrays.moving, self._moving, strict=True):
+            array[self._rows] = saved
+        if self.step < step:
+            self._again(self.step, step)
