@@ -298,7 +298,8 @@ class _Writer:
     @contextmanager
     def _one_lane(self) -> Iterator[None]:
         before = self.context, self.width
-        self.context, self.width = self.row, 1
+        if self.width > 1:
+            self.context, self.width = self.row, 1
         yield
         self.context, self.width = before
 

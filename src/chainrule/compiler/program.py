@@ -144,7 +144,7 @@ class _Part:
         pointers = {buffer: entry(i) for i, buffer in enumerate(self.outside) if buffer in wanted}
         arena = entry(len(self.outside))
         for buffer in used:
-            if buffer.kind == "arena":
+            if buffer.kind == "arena" and buffer.place >= 0:  # else it is never stored
                 pointers[buffer] = text.let(f"getelementptr inbounds i8, ptr {arena}, i64 {buffer.place}")
         return pointers | {buffer: pointers[other] for buffer, other in self.aliased.items() if buffer in used}
 
