@@ -209,6 +209,7 @@ def _run(
     looping = made if isinstance(made, LoopRunner) else None
     leaves = list(traced.parameters.values())
     evaluator = Evaluator(model, loss, leaves, metrics or {}, looping.program if looping is not None else Program)
+    evaluator.learn(train, traced)
     for rows in sets:
         shape = evaluator.output_shape(rows)
         check_targets(loss, rows.t[0], shape)

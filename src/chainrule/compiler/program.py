@@ -36,7 +36,6 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     """The IR of `i64 run(ptr table, i64 periods, i64 steps)`, and the bytes of arena that each schedule needs.
 
     For every period: `record` once (it streams its outputs), then `step` `steps` times. Without a `loop`, `step` once.
-    Where there is a record, 0 steps make records alone, and 0 periods one period without its record.
     `table` holds one pointer for every input, held leaf and output of `step`, in the order of its buffers, then its
     arena's; then the same of `record`. The result is 0, or 1 when an index was out of range.
     """
@@ -61,24 +60,17 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
 
 def _period(text: Text, parts: Sequence[_Part], period: Value) -> list[Value]:
     """One turn of the outer loop: the record, then the steps."""
-    if len(parts) == 1:
-        _steps(text, parts[0], period)
-    else:
-        text.when(text.let("icmp sgt i64 %periods, 0"), lambda: parts[1].once(period))
-        text.when(text.let("icmp sgt i64 %steps, 0"), lambda: _steps(text, parts[0], period))
-    return []
-
-
-def _steps(text: Text, part: _Part, period: Value) -> None:
-    """The inner loop."""
+    for part in parts[1:]:
+        part.once(period)
     start = text.let(f"mul nsw i64 {period}, %steps")
     stop = text.let(f"add nsw i64 {start}, %steps")
 
     def turn(i: Value, _: list[Value]) -> list[Value]:
-        part.once(i)
+        parts[0].once(i)
         return []
 
     text.loop(start, stop, 1, [], turn)
+    return []
 
 
 class _Part:

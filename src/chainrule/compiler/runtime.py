@@ -95,7 +95,7 @@ class CompiledLoop:
     ) -> None:  # fmt: skip
         """`periods` times: a record, and `steps` steps. All arrays must be contiguous and of the right dtype.
 
-        Where there is a record, 0 steps make records alone, and 0 periods `steps` steps alone. One call at a time.
+        One call at a time.
         """
         arrays = [(inputs, outputs), *([record] if record is not None else [])]
         self._machine.run(arrays, periods, steps)

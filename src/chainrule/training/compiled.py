@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -36,13 +35,11 @@ class CompiledRunner:
         self._step, self._data, self._seed = step, data, np.array(seed, np.int64)
         self._ready = [_ready(array, leaf) for array, leaf in zip(data, step.rows, strict=True)]
         self._counts = step.step in set(walk(step.outputs))  # whether a step asks for its number
-        self._made: _Made | None = None
+        self._loops: dict[bool, CompiledLoop] = {}  # without and with records
+        self._drawn = True
+        self._after: list[Array] = []  # where carried values go that cannot be written over the old ones
         self.recorder: Recorder | None = None
-
-    @property
-    def compiled(self) -> Compiled | None:
-        """What ran."""
-        return None if self._made is None else self._made.loop.code
+        self.compiled: Compiled | None = None  # what ran last
 
     @property
     def row_bytes(self) -> int:
@@ -52,46 +49,65 @@ class CompiledRunner:
 
     def first_chunk(self, arrays: Arrays, drawn: bool, every: int, seconds: float) -> int:
         """How many steps surely take no longer than `seconds`."""
-        step, *record = self._loop(arrays, drawn).loop.code.flops
+        step, *record = self._loop(arrays, drawn, every > 0).code.flops
         return max(1, int(seconds * FLOPS / (step + LEAST + sum(record) / max(1, every))))
 
     def run(self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int) -> Ran:
         """Make `count` steps from number `first` on."""
-        return self._run(arrays, indices, first, count, 0 if self.recorder is not None else 1)
+        return self._run(arrays, indices, first, count, 1, None)
 
     def run_recorded(
         self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, every: int, periods: int
     ) -> Ran:
         """Make `periods` times a record and `every` steps."""
-        return self._run(arrays, indices, first, every, periods)
+        return self._run(arrays, indices, first, every, periods, self.recorder)
 
-    def record(self, arrays: Arrays, drawn: bool) -> Array:
-        """The losses of `recorder`'s sets, as they are."""
-        records = self._run(arrays, np.empty((0, 0), np.int64) if drawn else None, 0, 0, 1).records
+    def record(self, arrays: Arrays) -> Array:
+        """The losses of `recorder`'s sets, as they are.
+
+        In the loop a record comes before a step. Where that loop is made, such a step is made on copies, for no use:
+        that is faster than to make ready, or even compile, the record alone.
+        """
+        recorder = self.recorder
+        assert recorder is not None
+        if True not in self._loops:
+            return np.array(self._record(*arrays.whole[: len(recorder.leaves)], *recorder.arrays))
+        copies = Arrays([array.copy() for array in arrays.whole], [array.copy() for array in arrays.moving])
+        rows = np.zeros((1, self._step.rows[0].shape[0]), np.int64) if self._drawn else None
+        records = self._run(copies, rows, 0, 1, 1, recorder, arrays.whole).records
         assert records is not None
         return records[:, 0]
 
+    @cached_property
+    def _record(self) -> CompiledProgram:
+        recorder = self.recorder
+        assert recorder is not None
+        return CompiledProgram([*recorder.leaves, *recorder.inputs], recorder.losses)
+
     def _run(
-        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, steps: int, periods: int
+        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, steps: int, periods: int,
+        recorder: Recorder | None, recorded: Sequence[Array] | None = None,
     ) -> Ran:  # fmt: skip
-        made, count = self._loop(arrays, indices is not None), steps * max(1, periods)
+        """Steps on `arrays`; records of the values `recorded`, if they are others."""
+        n, count, drawn = len(arrays.whole), steps * periods, indices is not None
+        loop, after = self._loop(arrays, drawn, recorder is not None), self._after
         losses, moved = np.empty(count, self._step.loss.dtype), np.zeros(0, np.int64)
         numbers = np.arange(first, first + count if self._counts else first)
         inputs = [*arrays.whole, *arrays.moving, *self._rows(indices), numbers, self._seed]
-        outputs = [*made.after[: len(arrays.whole)], losses]
+        outputs = [*after[:n], losses]
         if indices is not None:
             inputs.append(np.ascontiguousarray(indices))
         if self._step.moved is not None:
             moved = np.empty(count, np.int64)
             outputs.append(moved)
-        outputs += made.after[len(arrays.whole) :]
-        recorder, records = self.recorder, None
+        outputs += [] if drawn else after[n:]
+        records = None
         if recorder is None:
-            made.loop.run(inputs, outputs, steps, periods)
+            loop.run(inputs, outputs, steps, periods)
         else:
             records = np.empty((len(recorder.losses), periods))
-            recorded = [*arrays.whole[: len(recorder.leaves)], *recorder.arrays]
-            made.loop.run(inputs, outputs, steps, periods, (recorded, records))
+            values = (arrays.whole if recorded is None else recorded)[: len(recorder.leaves)]
+            loop.run(inputs, outputs, steps, periods, ([*values, *recorder.arrays], records))
         return Ran(losses.astype(np.float64, copy=False), int(moved.sum()), records)
 
     def _rows(self, indices: NDArray[np.int64] | None) -> Sequence[Array]:
@@ -107,14 +123,15 @@ class CompiledRunner:
     def _all(self) -> list[Array]:
         return [np.ascontiguousarray(a, leaf.dtype) for a, leaf in zip(self._data, self._step.rows, strict=True)]
 
-    def _loop(self, arrays: Arrays, drawn: bool) -> _Made:
-        if self._made is None:
-            after = [*arrays.whole, *(() if drawn else arrays.moving)]
-            self._made = _Made(self._compiled(arrays, drawn), [np.empty_like(array) for array in after])
-        return self._made
+    def _loop(self, arrays: Arrays, drawn: bool, recorded: bool) -> CompiledLoop:
+        if recorded not in self._loops:
+            self._loops[recorded] = self._compiled(arrays, drawn, self.recorder if recorded else None)
+            self._after = [np.empty_like(array) for array in (*arrays.whole, *(() if drawn else arrays.moving))]
+        self.compiled, self._drawn = self._loops[recorded].code, drawn
+        return self._loops[recorded]
 
-    def _compiled(self, arrays: Arrays, drawn: bool) -> CompiledLoop:
-        step, recorder = self._step, self.recorder
+    def _compiled(self, arrays: Arrays, drawn: bool, recorder: Recorder | None) -> CompiledLoop:
+        step = self._step
         batch = step.rows[0].shape[0]
         numbers = Input((batch,), np.int64, name="rows")
         direct = [not drawn or ready for ready in self._ready]
@@ -146,14 +163,6 @@ class CompiledRunner:
         loop = Loop(tuple(carried.items()), frozenset(streamed), frozenset(range(n, n + 1 + (step.moved is not None))))
         record = Part((*recorder.leaves, *recorder.inputs), recorder.losses) if recorder is not None else None
         return CompiledLoop(Part(inputs, [*written, *outputs]), loop, Rows(read, written), record)
-
-
-@dataclass(frozen=True)
-class _Made:
-    """The machine code, and where the carried values go that cannot be written over the old ones."""
-
-    loop: CompiledLoop
-    after: Sequence[Array]
 
 
 def _ready(array: Array, leaf: Tensor) -> bool:

@@ -27,7 +27,7 @@ from chainrule.training.trace import Traced
 __all__ = ["Run"]
 
 REPORT = 0.1  # seconds between two reports
-FIRST = 0.01  # seconds of work in the first chunk, at most
+FIRST = 0.1  # of that time, for the first chunk, whose speed is a guess
 CHUNK_BYTES = 2**23  # of rows gathered for one chunk
 
 
@@ -82,7 +82,7 @@ class Run:
         self._reported = (time.perf_counter(), self.step)
         every = self.history.record_every
         if self.looping is not None:
-            self._chunk = self.looping.first_chunk(self.traced.arrays, self._drawn, every, FIRST)
+            self._chunk = self._first_chunk(self.looping)
         while self.step < self.stop:
             recorded = every > 0 and self.step % every == 0
             periods = self._periods(every) if recorded else 0
@@ -107,14 +107,21 @@ class Run:
         count = min(self._chunk, self.stop - self.step, most)
         return min(count, every - self.step % every) if every else count
 
-    def _periods(self, every: int) -> int:
-        """How many whole periods, each a record and the steps up to the next, to make in one go; 0: not even one.
+    def _first_chunk(self, looping: LoopRunner) -> int:
+        """As many steps as surely take little time; a whole period, where that does not take long."""
+        every = self.history.record_every
+        every = every if self._unwatched and every <= self.stop - self.step else 0
+        most = looping.first_chunk(self.traced.arrays, self._drawn, every, REPORT)
+        return max(int(most * FIRST), min(every, most), 1)
 
-        Callbacks and early stopping are asked after every record.
-        """
-        if self.looping is None or self.looping.recorder is None or self.callbacks or self.watch:
-            return 0
-        return self._count(0) // every
+    @property
+    def _unwatched(self) -> bool:
+        """Whether records can be taken without coming back: callbacks and early stopping are asked after each."""
+        return self.looping is not None and self.looping.recorder is not None and not (self.callbacks or self.watch)
+
+    def _periods(self, every: int) -> int:
+        """How many whole periods, each a record and the steps up to the next, to make in one go; 0: not even one."""
+        return self._count(0) // every if self._unwatched else 0
 
     def _advance(self, count: int, periods: int) -> None:
         began = time.perf_counter()
@@ -200,7 +207,7 @@ class Run:
         losses: dict[str, float] = {}
         metrics: dict[str, dict[str, float]] = {}
         if self.looping is not None and self.looping.recorder is not None:
-            taken = self.looping.record(self.traced.arrays, self._drawn)
+            taken = self.looping.record(self.traced.arrays)
             return dict(zip((rows.name for rows in self.sets), taken.tolist(), strict=True)), metrics
         values = self.traced.arrays.whole[: len(self.evaluator.leaves)]
         for rows in self.sets:

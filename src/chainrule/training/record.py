@@ -14,7 +14,7 @@ from chainrule.evaluate import Program
 from chainrule.graph import Node, dependents, walk
 from chainrule.tensor import Tensor, as_tensor
 from chainrule.training.step import Recorder
-from chainrule.training.trace import as_argument, per_row_loss, placeholders
+from chainrule.training.trace import Traced, as_argument, per_row_loss, placeholders
 
 __all__ = ["Evaluator", "Rows"]
 
@@ -87,6 +87,13 @@ class Evaluator:
                 sums[name] += _total(np.asarray(as_tensor(metric(y, as_argument([*map(as_tensor, t)])))), count, None)
         return total / weight if weight else math.nan, {name: value / n for name, value in sums.items()}
 
+    def learn(self, rows: Rows, traced: Traced) -> None:
+        """Take from a step over such rows what would else be found by tracing the model once more."""
+        step, key = traced.step, _key(rows)
+        leaves = [*(carry.before for carry in step.moving[:1]), *step.rows]
+        self._sizes[key] = _row_bytes([step.loss, *traced.outputs], leaves, leaves[0].shape[0])
+        self._outputs[key] = traced.outputs[0].shape if len(traced.outputs) == 1 else None
+
     def output_shape(self, rows: Rows) -> tuple[int, ...] | None:
         """The shape of the model's output for these rows, None if it has several; refuses what does not fit."""
         self._piece_size(rows)
@@ -145,12 +152,15 @@ class Evaluator:
         key = _key(rows)
         if key not in self._sizes:
             leaves, losses, ys = self._trace(rows.x, rows.t, 1)
-            order = walk([losses, *ys])
-            used = dependents(order, leaves)
-            size = sum(node.dtype.itemsize * int(np.prod(node.shape)) for node in used)
-            self._sizes[key] = max(1, MEMORY // max(1, size))
+            self._sizes[key] = _row_bytes([losses, *ys], leaves, 1)
             self._outputs[key] = ys[0].shape if len(ys) == 1 else None
-        return min(self._sizes[key], len(rows))
+        return min(max(1, MEMORY // self._sizes[key]), len(rows))
+
+
+def _row_bytes(outputs: Sequence[Tensor], leaves: Sequence[Tensor], count: int) -> int:
+    """What the values that depend on `leaves`, which are `count` rows, take for one row; at least 1."""
+    used = dependents(walk(outputs), leaves)
+    return max(1, sum(node.dtype.itemsize * math.prod(node.shape) for node in used) // count)
 
 
 def _total(values: Array, count: int, weights: Array | None) -> float:

@@ -132,7 +132,10 @@ class LoopRunner(Runner, Protocol):
         ...
 
     def first_chunk(self, arrays: Arrays, drawn: bool, every: int, seconds: float) -> int:
-        """How many steps, with a record before each `every`, surely take no longer than `seconds`."""
+        """How many steps surely take no longer than `seconds`, with a record before each `every` if it is not 0.
+
+        `drawn`: whether steps are given row numbers.
+        """
         ...
 
     def run_recorded(
@@ -141,8 +144,8 @@ class LoopRunner(Runner, Protocol):
         """As `run`, for `periods` times `every` steps, with a record before the first step of each period."""
         ...
 
-    def record(self, arrays: Arrays, drawn: bool) -> Array:
-        """A record of the values as they are, (sets,); `drawn`: whether `run` is given row numbers."""
+    def record(self, arrays: Arrays) -> Array:
+        """A record of the values as they are, (sets,)."""
         ...
 
 
