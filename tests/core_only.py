@@ -17,9 +17,7 @@ def main() -> None:
 
     x, t = cr.datasets.two_gaussians(1000, seed=0)
     net = nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 1))
-    history = cr.fit(
-        net, losses.squared, optim.SGD(1e-3), x, t, steps=2000, batch_size=1, record_every=500, seed=0
-    )
+    history = cr.fit(net, losses.squared, optim.SGD(1e-3), x, t, steps=2000, batch_size=1, record_every=500, seed=0)
     recorded = list(history.loss)
     assert len(recorded) == 4, recorded
     assert recorded[-1] < 0.5 * recorded[0], recorded

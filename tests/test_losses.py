@@ -158,7 +158,9 @@ BAD_TARGETS = {
     "hinge, 0 and 1": (losses.hinge, np.array([1.0, 1.0, 0.0]), r"target 0.0 in row 2: .* -1 or \+1. .*2 \* t - 1"),
     "hinge, NaN": (losses.hinge, np.array([1.0, np.nan, 1.0]), "target nan in row 1"),
     "logistic, -1": (losses.logistic, np.array([1, 0, -1]), r"target -1 in row 2: .*0 or 1. .*\(t \+ 1\) / 2"),
-    "labels, floats": (losses.softmax_cross_entropy, np.array([0.0, 1.0, 1.0]), "of float64: .*an integer. Convert whole numbers by"),
+    "labels, floats": (
+        losses.softmax_cross_entropy, np.array([0.0, 1.0, 1.0]), "of float64: .*an integer. Convert whole numbers by",
+    ),
     "labels, negative": (losses.softmax_cross_entropy, np.array([0, -1, 1]), "target -1 in row 1: .*from 0"),
 }  # fmt: skip
 

@@ -63,7 +63,7 @@ def fit(
     callbacks: Sequence[Callback] | Callback = (),
     progress: bool | None = None,
     resume: TrainingState | History | None = None,
-    engine: str = "reference",
+    engine: str | None = None,
     check_finite: bool = True,
     verify: bool = False,
 ) -> History:
@@ -98,7 +98,8 @@ def fit(
             returns True or "stop" ends the run.
         progress: whether to show a bar; None: in terminals and notebooks.
         resume: the state (or history) of a run to go on with: `steps` and `epochs` are then further ones.
-        engine: what runs the steps.
+        engine: "compiled" (a chunk of steps is one call of machine code) or "reference" (one NumPy call an operation);
+            None: compiled, or the reference where llvmlite is not installed.
         check_finite: whether a NaN or infinity ends the run with a NonFiniteError.
         verify: compare the compiled engine with the reference on the first step, operation by operation, before the
             run; the first node that differs beyond rounding is named by a VerificationError.
@@ -151,7 +152,7 @@ def fit_data(
     callbacks: Sequence[Callback] | Callback = (),
     progress: bool | None = None,
     resume: TrainingState | History | None = None,
-    engine: str = "reference",
+    engine: str | None = None,
     check_finite: bool = True,
     verify: bool = False,
 ) -> History:
@@ -199,7 +200,7 @@ def _run(
     called: str, model: Model, loss: Loss, traced: Traced, data: list[NDArray[Any]], train: Rows, sampler: Sampler,
     start: int, stop: int, *, validation: Any, record_every: int | None, record_on: Mapping[str, Any] | None,
     metrics: Mapping[str, Any] | None, state: TrainingState | None, early_stopping: EarlyStopping | None,
-    callbacks: Sequence[Callback] | Callback, progress: bool | None, engine: str, check_finite: bool,
+    callbacks: Sequence[Callback] | Callback, progress: bool | None, engine: str | None, check_finite: bool,
     verify: bool,
 ) -> History:  # fmt: skip
     """What `fit` and `fit_data` share once the step is traced: the rest of the checks, then the run."""

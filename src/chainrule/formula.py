@@ -33,10 +33,14 @@ _TRUTH = frozenset((
 
 @dataclass(frozen=True, eq=False)
 class Var:
-    """A loop variable that runs from 0 to `size` - 1, or an integer that `value` gives (`size` is then its bound)."""
+    """A loop variable that runs from 0 to `size` - 1, or an integer that `value` gives (`size` is then its bound).
+
+    A `trusted` value is known to lie between 0 and `size` - 1; any other may count from the end, and is checked.
+    """
 
     size: int
     value: Expr | None = None
+    trusted: bool = False
 
 
 @dataclass(frozen=True)

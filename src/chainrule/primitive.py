@@ -242,14 +242,13 @@ def smooth(
 ) -> Primitive:
     """An element-wise primitive by its value and its partial derivatives (with none given it is flat)."""
     derivative = Smooth(partials) if partials else Flat(f"{name} is piecewise constant")
-    return Primitive(
-        name, lambda *s, **_: same_shape(*s), evaluate, derivative, lambda n, **attrs: attrs, dtype, elementwise(evaluate)
-    )
+    lower = elementwise(evaluate)
+    return Primitive(name, lambda *s, **_: same_shape(*s), evaluate, derivative, lambda n, **attrs: attrs, dtype, lower)
 
 
 def linear(
-    name: str, *, shape: Rule, evaluate: Rule, transpose: Rule, batch: Rule | None, operands: tuple[int, ...] | None = None,
-    lower: Rule | Stores | Reshaped, dtype: Rule = lambda *d, **_: same_dtype(*d),
+    name: str, *, shape: Rule, evaluate: Rule, transpose: Rule, batch: Rule | None, lower: Rule | Stores | Reshaped,
+    operands: tuple[int, ...] | None = None, dtype: Rule = lambda *d, **_: same_dtype(*d),
 ) -> Primitive:  # fmt: skip
     """A primitive that is linear in its inputs (or those at `operands`) together, by its transpose."""
     return Primitive(name, shape, evaluate, Linear(transpose, operands), batch, dtype, lower)

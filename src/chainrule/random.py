@@ -1,8 +1,8 @@
 """Random draws without hidden state: every draw is a function of (seed, stream, step) and its position.
 
 The generator is Philox 4x64-10 (Salmon et al., 2011), counter-based: nothing is remembered between draws, so any step
-of any run can be replayed, and the numbers are promised across versions and engines. `seed` says which run, `stream` what
-the draws are for, `step` when. `seed` and `step` may be placeholders.
+of any run can be replayed, and the numbers are promised across versions and engines. `seed` says which run, `stream`
+what the draws are for, `step` when. `seed` and `step` may be placeholders.
 """
 
 from __future__ import annotations

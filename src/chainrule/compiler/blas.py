@@ -21,15 +21,17 @@ from chainrule.dtypes import DType
 
 __all__ = ["address", "available", "call", "one_thread", "pays"]
 
-# Multiplications from which a call pays. Measured with `python -m benchmarks products`: below, the loops win or the
-# call's overhead (about 0.5 us) shows.
-LEAST = 100_000
+# Multiplications from which a call pays, measured with both sides of one product in turns: our loops keep up with
+# OpenBLAS to about 128 x 128 x 128, but not where the second operand lies transposed (its rows are then summed across).
+LEAST = 2_000_000
+LEAST_TRANSPOSED = 100_000
 LEAST_SIDE = 4  # a matrix by a vector streams the matrix once: the loops do that at the speed of memory
 
 
-def pays(m: int, n: int, k: int, dtype: DType) -> bool:
-    """Whether an (m, k) by (k, n) product is left to BLAS."""
-    return dtype.kind == "f" and m * n * k >= LEAST and min(m, n) >= LEAST_SIDE and k > 1 and available()
+def pays(m: int, n: int, k: int, dtype: DType, transposed: bool) -> bool:
+    """Whether an (m, k) by (k, n) product is left to BLAS; `transposed`: the second operand lies as (n, k)."""
+    least = LEAST_TRANSPOSED if transposed else LEAST
+    return dtype.kind == "f" and m * n * k >= least and min(m, n) >= LEAST_SIDE and k > 1 and available()
 
 
 @cache

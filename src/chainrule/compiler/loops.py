@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from chainrule.compiler import blas
 from chainrule.compiler.axes import all_of, strips, sum_axis, vector_axis
 from chainrule.compiler.elementary import ELEMENTARY
-from chainrule.compiler.scalars import FLAGS, REASSOCIATED, emit, literal, splat, type_of
+from chainrule.compiler.scalars import FLAGS, emit, literal, splat, type_of
 from chainrule.compiler.schedule import Buffer, Kernel, Product, Write, targets
 from chainrule.compiler.text import Text, Value
 from chainrule.dtypes import DType
@@ -26,6 +27,9 @@ __all__ = ["write_kernel"]
 _VECTOR_BYTES = 64
 _ACCUMULATORS = 4  # vectors carried by one sum, to hide the latency of the addition
 _SHORT = 24  # expressions in the terms of a sum that carries several accumulators
+_REGISTERS = 16  # vectors that the sums of a block may carry
+_MOST_ROWS = 4
+_TOGETHER = 4  # strips of the widest kind that are computed at once
 _UNROLLED = 8  # loops of up to so many turns are written out
 _UNROLLED_TOTAL = 64
 _I64 = np.dtype("int64")
@@ -47,12 +51,26 @@ def write_kernel(text: Text, kernel: Kernel | Product, pointers: dict[Buffer, Va
         _Writer(text, kernel, pointers).write()
 
 
+@dataclass(frozen=True)
+class _Strip:
+    """`width` lanes of a vector axis, at the place where `bound` puts its variables.
+
+    Values that differ between lanes are known by `context`, those that are the same in all lanes by `row`.
+    """
+
+    context: int
+    width: int
+    row: int = 0
+    bound: dict[Var, Value] = field(default_factory=dict)
+
+
 class _Writer:
     def __init__(self, text: Text, kernel: Kernel, pointers: dict[Buffer, Value]):
         self.text, self.kernel, self.pointers = text, kernel, pointers
         self.bound: dict[Var, Value] = {}
         self.scopes: list[dict[tuple[int, int], Value]] = [{}]
         self.width = 1  # lanes of the vector variable `along`
+        self.context = self.row = self.contexts = 0  # which strip, and which row, values belong to; 0: to none
         self.along: Var | None = None
         self.unrolled = 1
         self.kept: list[Expr] = []  # expressions made here stay alive, since they are known by identity
@@ -63,7 +81,9 @@ class _Writer:
         self._nest(outer, vector)
 
     def _nest(self, outer: Sequence[Var], vector: Var | None) -> None:
-        if outer:
+        if len(outer) == 1 and vector is not None and (rows := self._rows(outer[0], vector)) > 1:
+            self._blocks(outer[0], vector, rows)
+        elif outer:
             self._for(outer[0], lambda: self._nest(outer[1:], vector))
         elif vector is not None:
             self._strips(vector)
@@ -92,24 +112,109 @@ class _Writer:
     def _unbound(self) -> set[Var]:
         return {var for var in self.kernel.space if var not in self.bound}
 
-    def _strips(self, var: Var) -> None:
-        """The vector axis in strips of falling width."""
-        self._hoist_all({var})
+    def _rows(self, outer: Var, vector: Var) -> int:
+        """How many rows are computed at once: as many as keep the accumulators of their sums in registers."""
+        if outer is self.kernel.ordered or not self._sums(vector) or outer in _needed_by_places(self.kernel):
+            return 1
+        lanes = max(1, _VECTOR_BYTES // max(write.value.dtype.itemsize for write in self.kernel.writes))
+        vectors = min(sum(-(-width // lanes) for _, _, width in self._cut(vector)), _ACCUMULATORS)
+        rows = 1
+        while rows * 2 * vectors <= _REGISTERS and rows * 2 <= min(outer.size, _MOST_ROWS):
+            rows *= 2
+        return rows
+
+    def _blocks(self, outer: Var, vector: Var, rows: int) -> None:
+        """The loop over `outer` in blocks of `rows`; those left over one by one."""
+        stop = outer.size // rows * rows
+
+        def block(i: Value, _: list[Value]) -> list[Value]:
+            block_rows = [{outer: self._shifted(i, k)} for k in range(rows)]
+            self._strips(vector, block_rows)
+            return []
+
+        self.text.loop(0, stop, rows, [], block)
+        for i in range(stop, outer.size):
+            with self._scope({outer: str(i)}):
+                self._strips(vector, [{}])
+
+    def _cut(self, var: Var) -> list[tuple[int, int, int]]:
+        return list(strips(var.size, _lanes(self.kernel)))
+
+    def _strips(self, var: Var, rows: Sequence[dict[Var, Value]] = ({},)) -> None:
+        """The vector axis in strips, all at once where a sum then keeps all its accumulators in registers.
+
+        Else the widest are in a loop and the rest is at once.
+        """
+        if len(rows) == 1:
+            self._hoist_all({var})
         self.along = var
-        for start, stop, width in strips(var.size, _lanes(self.kernel)):
-            self.width = width
+        found = self._cut(var)
+        start, stop, most = found[0]
+        looped = var.size > (_TOGETHER if len(rows) == 1 else 1) * most and stop > 2 * most
+        if looped:
+            self.text.loop(start, stop, most, [], lambda i, _: self._together(var, [(i, most)], rows))
+        rest = [(str(i), width) for a, b, width in found[looped:] for i in range(a, b, width)]
+        if rest:
+            self._together(var, rest, rows)
+        self.along = None
 
-            def turn(i: Value, _: list[Value]) -> list[Value]:
-                with self._scope({var: i}):
+    def _together(self, var: Var, places: Sequence[tuple[Value, int]], rows: Sequence[dict[Var, Value]]) -> list[Value]:
+        """Strips of `var` at (start, width), in every row, with one loop for a sum of all of them."""
+        made = [
+            _Strip(self._context(), width, row, {var: start, **bound})
+            for row, bound in ((self._context() if bound else 0, bound) for bound in rows)
+            for start, width in places
+        ]
+        with self._scope({}):
+            for expr in self._sums(var) if len(made) > 1 else ():
+                self._sum_together(expr, made)
+            for strip in made:
+                with self._in(strip):
                     self._store()
-                return []
+        return []
 
-            if stop - start <= 2 * width:
-                for i in range(start, stop, width):
-                    turn(str(i), [])
-            else:
-                self.text.loop(start, stop, width, [], turn)
-        self.width, self.along = 1, None
+    def _sums(self, var: Var) -> list[Expr]:
+        """The outermost sums along `var` that read nothing that this kernel writes."""
+        found: list[Expr] = []
+        own = set(targets(self.kernel))
+        stack = [write.value for write in self.kernel.writes]
+        while stack:
+            expr = stack.pop()
+            if expr.op != "reduce":
+                stack.extend(expr.args)
+                continue
+            whole = var in expr.needs and expr.data[0] != "argmax" and all(v.size for v in expr.data[1])
+            if whole and expr not in found and not any(e.op == "read" and e.data[0] in own for e in all_of(expr)):
+                found.append(expr)
+        return found
+
+    def _sum_together(self, expr: Expr, made: Sequence[_Strip]) -> None:
+        kind, over = expr.data
+        (body,) = expr.args
+        totals = []
+        for strip in made:
+            with self._in(strip):
+                self._hoist(body, {*over, *self._unbound()})
+                totals.append(splat(self.text, _identity(kind, expr.dtype), expr.dtype, strip.width))
+        totals = self._accumulate(kind, expr.dtype, over, totals, body, made)
+        for strip, total in zip(made, totals, strict=True):
+            self.scopes[-1][id(expr), strip.context] = total
+
+    def _context(self) -> int:
+        """A number for a strip: values along the vector axis belong to one."""
+        self.contexts += 1
+        return self.contexts
+
+    @contextmanager
+    def _in(self, strip: _Strip) -> Iterator[None]:
+        """Values are those of `strip`."""
+        before = self.context, self.row, self.width
+        self.context, self.row, self.width = strip.context, strip.row, strip.width
+        self.bound.update(strip.bound)
+        yield
+        for var in strip.bound:
+            del self.bound[var]
+        self.context, self.row, self.width = before
 
     @contextmanager
     def _scope(self, bound: dict[Var, Value]) -> Iterator[None]:
@@ -125,7 +230,7 @@ class _Writer:
         """One element of every result (or one strip)."""
         for write in self.kernel.writes:
             value = self._value(write.value)
-            self.scopes[-1][id(write.target), self.width] = value
+            self.scopes[-1][id(write.target), self.context] = value
             if write.stored:
                 self._write(write, value)
 
@@ -169,6 +274,8 @@ class _Writer:
         """A position that was read, counted from the end where it is negative."""
         assert var.value is not None
         wide = emit(self.text, "cast", [value], [var.value.dtype], _I64, width)
+        if var.trusted:
+            return wide
         t = type_of(_I64, width)
         size, zero = splat(self.text, str(var.size), _I64, width), splat(self.text, "0", _I64, width)
         below = self.text.let(f"icmp slt {t} {wide}, {zero}")
@@ -190,9 +297,11 @@ class _Writer:
 
     @contextmanager
     def _one_lane(self) -> Iterator[None]:
-        width, self.width = self.width, 1
+        before = self.context, self.width
+        if self.width > 1:
+            self.context, self.width = self.row, 1
         yield
-        self.width = width
+        self.context, self.width = before
 
     def _lane_offsets(self, place: Affine) -> list[Value]:
         """The position for each lane."""
@@ -236,7 +345,7 @@ class _Writer:
             return splat(self.text, one, expr.dtype, self.width)
         if expr.op == "const":
             return splat(self.text, literal(expr.data, expr.dtype), expr.dtype, self.width)
-        key = (id(expr), self.width)
+        key = (id(expr), self.context)
         for scope in reversed(self.scopes):
             if key in scope:
                 return scope[key]
@@ -286,8 +395,8 @@ class _Writer:
     def _read(self, expr: Expr) -> Value:
         buffer, place = expr.data
         for scope in reversed(self.scopes):
-            if (id(buffer), self.width) in scope:  # written by this kernel, at this place
-                return scope[id(buffer), self.width]
+            if (id(buffer), self.context) in scope:  # written by this kernel, at this place
+                return scope[id(buffer), self.context]
         moved = any(var.value is not None and self._is_vector(var.value) for var, _ in place.terms)
         if self.width == 1 or (place.stride(self.along) == 1 and not moved):
             return self._load(self._address(buffer, self._offset(place)), expr.dtype, self.width)
@@ -357,26 +466,36 @@ class _Writer:
         vector = sum_axis(body, over) if self.width == 1 else None
         if vector is not None:
             return self._across(expr, kind, [var for var in over if var is not vector], vector)
-        return self._accumulate(kind, expr.dtype, over, splat(self.text, first, expr.dtype, self.width), body)
+        here = [_Strip(self.context, self.width, self.row)]
+        return self._accumulate(kind, expr.dtype, over, [splat(self.text, first, expr.dtype, self.width)], body, here)[
+            0
+        ]
 
-    def _accumulate(self, kind: str, dtype: DType, over: Sequence[Var], total: Value, body: Expr) -> Value:
-        """`total` combined with `body` for all values of `over`, in order."""
+    def _accumulate(
+        self, kind: str, dtype: DType, over: Sequence[Var], totals: list[Value], body: Expr, made: Sequence[_Strip]
+    ) -> list[Value]:
+        """`totals`, one for each strip, combined with `body` for all values of `over`, in order."""
         if not over:
-            return self._combine(kind, total, self._value(body), dtype)
+            return [self._plus(kind, total, body, dtype, strip) for total, strip in zip(totals, made, strict=True)]
         var = over[0]
         if var.size <= _UNROLLED and self.unrolled * var.size <= _UNROLLED_TOTAL:
             self.unrolled *= var.size
             for i in range(var.size):
                 with self._scope({var: str(i)}):
-                    total = self._accumulate(kind, dtype, over[1:], total, body)
+                    totals = self._accumulate(kind, dtype, over[1:], totals, body, made)
             self.unrolled //= var.size
-            return total
+            return totals
 
         def turn(i: Value, carried: list[Value]) -> list[Value]:
             with self._scope({var: i}):
-                return [self._accumulate(kind, dtype, over[1:], carried[0], body)]
+                return self._accumulate(kind, dtype, over[1:], carried, body, made)
 
-        return self.text.loop(0, var.size, 1, [(type_of(dtype, self.width), total)], turn)[0]
+        carried = [(type_of(dtype, strip.width), total) for strip, total in zip(made, totals, strict=True)]
+        return self.text.loop(0, var.size, 1, carried, turn)
+
+    def _plus(self, kind: str, total: Value, body: Expr, dtype: DType, strip: _Strip) -> Value:
+        with self._in(strip):
+            return self._combine(kind, total, self._value(body), dtype)
 
     def _combine(self, kind: str, a: Value, b: Value, dtype: DType) -> Value:
         if kind == "sum":
@@ -386,46 +505,46 @@ class _Writer:
         return emit(self.text, "maximum", [a, b], [dtype, dtype], dtype, self.width)
 
     def _across(self, expr: Expr, kind: str, outer: list[Var], var: Var) -> Value:
-        """A reduction whose vectors run along its own variable `var`: one partial result a strip width."""
+        """A reduction whose vectors run along its own variable `var`.
+
+        The partial result of a strip is folded to the width of the next one, which goes on from there.
+        """
         (body,), dtype = expr.args, expr.dtype
-        nothing = _identity(kind, dtype)
-        total, self.along = nothing, var
+        self.along = var
+        partial, lanes = _identity(kind, dtype), 1
 
         def turn(i: Value, carried: list[Value]) -> list[Value]:
-            with self._scope({var: i}):
-                return [self._accumulate(kind, dtype, outer, carried[0], body)]
+            strip = _Strip(self._context(), self.width, self.row, {var: i})
+            with self._scope({}):
+                return self._accumulate(kind, dtype, outer, carried, body, [strip])
 
         for start, stop, width in strips(var.size, _most_lanes(body, dtype)):
-            self.width = width
-            partial = splat(self.text, nothing, dtype, width)
+            folded = self._folded(kind, partial, dtype, lanes, width)
+            partial = splat(self.text, partial, dtype, width) if start == 0 else folded
+            self.width = lanes = width
             if stop - start <= 2 * width:
                 for i in range(start, stop, width):
                     (partial,) = turn(str(i), [partial])
             else:
                 (partial,) = self.text.loop(start, stop, width, [(type_of(dtype, width), partial)], turn)
-            one = self._horizontal(kind, partial, dtype, width)
-            self.width = 1
-            total = one if total == nothing else self._combine(kind, total, one, dtype)
-        self.along = None
-        return total
+        partial = self._folded(kind, partial, dtype, lanes, 1)
+        self.width, self.along = 1, None
+        return partial
 
-    def _horizontal(self, kind: str, value: Value, dtype: DType, width: int) -> Value:
-        """All lanes of a partial result combined."""
-        if width == 1:
-            return value
-        t, scalar = type_of(dtype, width), type_of(dtype)
-        suffix = f"v{width}{'f' if dtype.kind == 'f' else 'i'}{8 * dtype.itemsize}"
-        if kind == "sum" and dtype.kind == "f":
-            name = f"llvm.vector.reduce.fadd.{suffix}"
-            self.text.declared.add(f"declare {scalar} @{name}({scalar}, {t})")
-            return self.text.let(f"call {REASSOCIATED} {scalar} @{name}({scalar} {literal(0, dtype)}, {t} {value})")
-        if kind == "sum":
-            return self.text.call(f"llvm.vector.reduce.add.{suffix}", scalar, (t, value))
-        parts = [self.text.let(f"extractelement {t} {value}, i64 {lane}") for lane in range(width)]
-        found = parts[0]
-        for part in parts[1:]:
-            found = emit(self.text, "maximum", [found, part], [dtype, dtype], dtype, 1)
-        return found
+    def _folded(self, kind: str, value: Value, dtype: DType, width: int, wanted: int) -> Value:
+        """The upper half of the lanes combined with the lower half, until `wanted` lanes are left."""
+        while width > wanted:
+            t, width = type_of(dtype, width), width // 2
+            self.width = width
+            if width == 1:
+                low, high = (self.text.let(f"extractelement {t} {value}, i64 {lane}") for lane in (0, 1))
+            else:
+                low, high = (
+                    self.text.let(f"shufflevector {t} {value}, {t} poison, <{width} x i32> <{_numbers(start, width)}>")
+                    for start in (0, width)
+                )
+            value = self._combine(kind, low, high, dtype)
+        return value
 
     def _argmax(self, var: Var, body: Expr) -> Value:
         """The index of the first largest element; a NaN counts as the largest."""
@@ -457,6 +576,10 @@ class _Writer:
         return text.loop(1, var.size, 1, carried, turn)[1]
 
 
+def _numbers(start: int, count: int) -> str:
+    return ", ".join(f"i32 {k}" for k in range(start, start + count))
+
+
 def _function(text: Text, name: str, op: str, kinds: Sequence[DType], dtype: DType, width: int) -> str:
     """An elementary function of `width` lanes as IR."""
     lane = Var(width)
@@ -464,8 +587,8 @@ def _function(text: Text, name: str, op: str, kinds: Sequence[DType], dtype: DTy
     given = [Buffer(f"x{i}", width, kind, "input") for i, kind in enumerate(kinds)]
     value = ELEMENTARY[op](*(read(buffer, place, buffer.dtype) for buffer in given))
     writer = _Writer(text, Kernel((lane,), ()), {})
-    writer.width, writer.along, writer.bound = width, lane, {lane: "0"}
-    writer.scopes[-1].update({(id(buffer), width): f"%{buffer.name}" for buffer in given})
+    writer.context, writer.width, writer.along, writer.bound = 1, width, lane, {lane: "0"}
+    writer.scopes[-1].update({(id(buffer), 1): f"%{buffer.name}" for buffer in given})
     text.do(f"ret {type_of(dtype, width)} {writer._value(value)}")
     arguments = ", ".join(f"{type_of(buffer.dtype, width)} %{buffer.name}" for buffer in given)
     head = f"define internal {type_of(dtype, width)} @{name}({arguments}) {{\nentry:\n"
@@ -478,6 +601,11 @@ def _identity(kind: str, dtype: DType) -> Value:
     if dtype.kind == "f":
         return literal(-np.inf, dtype)
     return literal(0 if dtype.kind == "b" else np.iinfo(dtype).min, dtype)
+
+
+def _needed_by_places(kernel: Kernel) -> set[Var]:
+    """The variables that decide where an indirect write goes."""
+    return {v for write in kernel.writes for var, _ in write.place.terms if var.value for v in var.value.needs}
 
 
 def _lanes(kernel: Kernel) -> int:

@@ -82,17 +82,19 @@ class _Part:
         self.arena = memory.plan(found)
         self.outside = [b for b in found.buffers if b.kind != "arena"]
         self.entries = len(self.outside) + 1
+        self.pieces = list(_pieces(found.kernels))
+        few = len(self.pieces) <= 1
+        self.fixed = self._addresses(text, dict.fromkeys(found.buffers)) if few else None
 
     def once(self, index: Value) -> None:
         """All kernels, for the turn `index`: here if they are few, else in functions of bounded length.
 
         LLVM's time grows faster than the length of a function.
         """
-        pieces = list(_pieces(self.found.kernels))
-        if len(pieces) <= 1:
+        if self.fixed is not None:
             self._write(self.text, self.found.kernels, index)
         else:
-            for i, piece in enumerate(pieces):
+            for i, piece in enumerate(self.pieces):
                 name = f"{ENTRY}_{self.first}_{i}"
                 body = self.text.beside()
                 self._write(body, piece, "%index")
@@ -120,7 +122,12 @@ class _Part:
                 text.do(f"call void @llvm.memcpy.p0.p0.i64({copied})")
 
     def _pointers(self, text: Text, used: Mapping[Buffer, None], index: Value) -> dict[Buffer, Value]:
-        """The addresses of `used` in the turn `index`, always in the same order."""
+        """The addresses of `used` in the turn `index`."""
+        pointers = self.fixed if self.fixed is not None and text is self.text else self._addresses(text, used)
+        return pointers | _moved(text, used, self.loop, pointers, index)
+
+    def _addresses(self, text: Text, used: Mapping[Buffer, None]) -> dict[Buffer, Value]:
+        """Where `used` begin; always written in the same order."""
 
         def entry(i: int) -> Value:
             return text.let(f"load ptr, ptr {text.let(f'getelementptr ptr, ptr %table, i64 {self.first + i}')}")
@@ -129,10 +136,9 @@ class _Part:
         pointers = {buffer: entry(i) for i, buffer in enumerate(self.outside) if buffer in wanted}
         arena = entry(len(self.outside))
         for buffer in used:
-            if buffer.kind == "arena":
+            if buffer.kind == "arena" and buffer.place >= 0:  # else it is never stored
                 pointers[buffer] = text.let(f"getelementptr inbounds i8, ptr {arena}, i64 {buffer.place}")
-        pointers |= {buffer: pointers[other] for buffer, other in self.aliased.items() if buffer in used}
-        return pointers | _moved(text, used, self.loop, pointers, index)
+        return pointers | {buffer: pointers[other] for buffer, other in self.aliased.items() if buffer in used}
 
 
 def _pieces(kernels: Sequence[Kernel | Product]) -> Iterator[list[Kernel | Product]]:

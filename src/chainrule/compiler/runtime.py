@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -225,6 +226,11 @@ def _llvm() -> Any:
         message = explain("the compiled engine", "llvmlite is not installed", "it makes the machine code", repair)
         raise MissingExtraError(message) from error
     return from_llvm
+
+
+def available() -> bool:
+    """Whether llvmlite is installed."""
+    return importlib.util.find_spec("llvmlite") is not None
 
 
 def require() -> None:

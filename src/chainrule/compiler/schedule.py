@@ -183,9 +183,15 @@ class _Scheduler:
 
         self.operands[node] = Operand(node.shape, node.dtype, _once(at))
 
-    def _space(self, sizes: tuple[int, ...]) -> tuple[Var, ...]:
-        """The loop variables over these sizes, the same for all kernels: so that kernels can be merged as they are."""
-        return self.spaces.setdefault(sizes, tuple(Var(n) for n in sizes))
+    def _space(self, sizes: Sequence[int]) -> tuple[tuple[Var, ...], tuple[Affine, ...]]:
+        """The loop variables over these sizes, and the index they make. Axes of size 1 need no loop.
+
+        The variables are the same for all kernels, so that kernels can be merged as they are.
+        """
+        long = tuple(n for n in sizes if n != 1)
+        space = self.spaces.setdefault(long, tuple(Var(n) for n in long))
+        left = iter(space)
+        return space, tuple(affine(0 if n == 1 else next(left)) for n in sizes)
 
     def _add(self, space: tuple[Var, ...], write: Write) -> None:
         self.found.kernels.append(Kernel(space, (write,)))
@@ -201,16 +207,14 @@ class _Scheduler:
         operands = [self.operands[x] for x in node.inputs]
         strides = strides_of(node.shape)
         if not isinstance(lower, Stores):
-            space = self._space(node.shape)
-            index = tuple(affine(v) for v in space)
+            space, index = self._space(node.shape)
             value = self._formula(node)(index)
             self._add(space, Write(buffer, _offset(index, strides), value, node))
             return
         zeroed = lower.zeroed
         for store in lower.plan(operands, self.operands[node], **node.attrs):
-            space = self._space(store.sizes)
-            index = tuple(affine(v) for v in space)
-            ordered = None if store.ordered is None else space[store.ordered]
+            space, index = self._space(store.sizes)
+            ordered = None if store.ordered is None else next((v for v, _ in index[store.ordered].terms), None)
             place = _offset([affine(k) for k in store.place(index)], strides)
             value = store.value(index)
             write = Write(buffer, place, value, node, store.adds)
@@ -221,8 +225,7 @@ class _Scheduler:
         """The buffer of a node; rows of a larger array, and constants, are copied into one."""
         if node not in self.found.views:
             operand = self.operands[node]
-            space = self._space(node.shape)
-            index = tuple(affine(v) for v in space)
+            space, index = self._space(node.shape)
             buffer = self._buffer(node, "arena", -1)
             self._add(space, Write(buffer, _offset(index, strides_of(node.shape)), operand[index], node))
         return self.found.views[node]
@@ -240,12 +243,13 @@ class _Scheduler:
 
     def _some_rows(self, leaf: Node, whole: Node, numbers: Node) -> Operand:
         size, array, at = whole.shape[0], self.operands[whole], self.operands[numbers]
-        return Operand(leaf.shape, leaf.dtype, lambda index: array[(Var(size, at[index[:1]]), *index[1:])])
+        return Operand(
+            leaf.shape, leaf.dtype, lambda index: array[(Var(size, at[index[:1]], trusted=True), *index[1:])]
+        )
 
     def _write_rows(self, node: Node, whole: Node, numbers: Node) -> None:
-        space = self._space(node.shape)
-        index = tuple(affine(v) for v in space)
-        row = Var(whole.shape[0], self.operands[numbers][index[:1]])
+        space, index = self._space(node.shape)
+        row = Var(whole.shape[0], self.operands[numbers][index[:1]], trusted=True)
         place = _offset([affine(row), *index[1:]], strides_of(whole.shape))
         value = self.operands[node][index]
         self._add(space, Write(self.found.views[whole], place, value, node))
@@ -266,9 +270,8 @@ class _Scheduler:
                 continue
             copy = Buffer(self._called(node), buffer.size, buffer.dtype, "output", i, node.shape)
             self.found.buffers.append(copy)
-            (space,) = self._space((buffer.size,))
-            value = read(buffer, affine(space), buffer.dtype)
-            self._add((space,), Write(copy, affine(space), value, node))
+            space, (at,) = self._space((buffer.size,))
+            self._add(space, Write(copy, at, read(buffer, at, buffer.dtype), node))
 
 
 def _once(formula: Callable[[tuple[Affine, ...]], Expr]) -> Callable[[tuple[Affine, ...]], Expr]:
@@ -348,9 +351,10 @@ def _product(node: Node, leaves: set[Node]) -> tuple[tuple[int, int, int], tuple
     inner = next(label for label in a if label not in out)
     sizes = dict(zip(a + b, x.shape + y.shape, strict=True))
     m, n, k = sizes[out[0]], sizes[out[1]], sizes[inner]
-    if not pays(m, n, k, node.dtype):
+    flip_a, flip_b = a == inner + out[0], b == out[1] + inner
+    if not pays(m, n, k, node.dtype, flip_b):
         return None
-    return (m, n, k), (x, a == inner + out[0]), (y, b == out[1] + inner)
+    return (m, n, k), (x, flip_a), (y, flip_b)
 
 
 def _behind_transposes(x: Node, labels: str) -> tuple[Node, str]:

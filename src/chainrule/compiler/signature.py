@@ -22,7 +22,8 @@ def signature(inputs: Sequence[Node], outputs: Sequence[Node], rows: Rows | None
     if rows is None:
         return nodes, ends
     links = [
-        tuple((number[a], number[b], number[c]) for a, (b, c) in pairs.items()) for pairs in (rows.read, rows.written)
+        tuple((number.get(a), number[b], number[c]) for a, (b, c) in pairs.items())  # a leaf may be unused
+        for pairs in (rows.read, rows.written)
     ]
     return nodes, ends, *links
 

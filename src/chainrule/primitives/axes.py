@@ -98,6 +98,8 @@ argmax = Primitive(
         "argmax", [xs[0].shape[axis]], lambda over: xs[0][_merged(i, over, (axis,))]
     ),
 )
+
+
 def _running(operands: Sequence[Operand], result: Operand, *, axis: int) -> list[Store]:
     (x,) = operands
     first = tuple(min(n, 1) if a == axis else n for a, n in enumerate(x.shape))
@@ -154,8 +156,8 @@ def _sliced(shape: Shape, *, starts: Axes, stops: Axes, steps: Axes) -> Shape:
 
 
 def _evaluate_slice(x: np.ndarray, *, starts: Axes, stops: Axes, steps: Axes) -> Any:
-    # the ellipsis makes it a view of an array without axes too
-    return x[..., *(slice(*bounds) for bounds in zip(starts, stops, steps, strict=True))]
+    where: list[Any] = [slice(*bounds) for bounds in zip(starts, stops, steps, strict=True)]
+    return x[(..., *where)]  # the ellipsis makes it a view of an array without axes too
 
 
 def _slice_transpose(g: Any, x: Any, *, starts: Axes, stops: Axes, steps: Axes) -> Any:
