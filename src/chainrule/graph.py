@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -43,13 +45,19 @@ class Source:
         return f"{os.path.basename(self.file)}:{self.line}"
 
 
+@cache
+def _ours(file: str) -> bool:
+    """Whether a file is of this package."""
+    return file.startswith(_PACKAGE)
+
+
 def user_line() -> Source | None:
     """The innermost line outside this package that led here (or the line a derivative is taken for)."""
     origin = _origin.get()
     if origin is not None:
         return origin
     frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and _ours(frame.f_code.co_filename):
         frame = frame.f_back  # type: ignore[assignment]
     return None if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
 
@@ -139,7 +147,7 @@ def walk(outputs: Iterable[Node]) -> list[Node]:
         if node not in seen:
             seen.add(node)
             stack.extend(node.inputs)
-    return sorted(seen, key=lambda node: node.index)
+    return sorted(seen, key=attrgetter("index"))
 
 
 def dependents(order: Sequence[Node], leaves: Iterable[Node]) -> set[Node]:

@@ -76,8 +76,8 @@ class Primitive:
 
     def __call__(self, *inputs: Node, **attrs: Any) -> Any:
         """A node of this operation, computed at once where all inputs hold values."""
-        shape = self.shape(*(x.shape for x in inputs), **attrs)
-        dtype = self.dtype(*(x.dtype for x in inputs), **attrs)
+        shape = self.shape(*[x.shape for x in inputs], **attrs)
+        dtype = self.dtype(*[x.dtype for x in inputs], **attrs)
         arrays = [x.value for x in inputs]
         value = None
         if all(array is not None for array in arrays):
@@ -107,7 +107,7 @@ def constant(like: Node, value: Any) -> Any:
 
 def same_dtype(*dtypes: DType) -> DType:
     """The one dtype of all inputs."""
-    if any(dtype != dtypes[0] for dtype in dtypes):
+    if len(set(dtypes)) > 1:
         raise DTypeError(
             explain("primitive", ", ".join(map(str, dtypes)), "the dtypes differ", "Cast them to one dtype first.")
         )
@@ -116,7 +116,7 @@ def same_dtype(*dtypes: DType) -> DType:
 
 def same_shape(*shapes: Shape) -> Shape:
     """The one shape of all inputs."""
-    if any(shape != shapes[0] for shape in shapes):
+    if len(set(shapes)) > 1:
         raise ShapeError(
             explain(
                 "primitive",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from types import EllipsisType
@@ -73,10 +74,10 @@ def restored(x: Node, shape: Shape, axes: Sequence[int]) -> Any:
 def reshape(x: Node, shape: int | Sequence[int]) -> Any:
     """`x` in another shape of as many elements; one size may be -1."""
     sizes = [operator.index(n) for n in ((shape,) if isinstance(shape, int | np.integer) else shape)]
-    count, known = int(np.prod(x.shape)), int(np.prod([n for n in sizes if n != -1]))
+    count, known = math.prod(x.shape), math.prod([n for n in sizes if n != -1])
     if sizes.count(-1) == 1 and known and count % known == 0:
         sizes[sizes.index(-1)] = count // known
-    if any(n < 0 for n in sizes) or int(np.prod(sizes)) != count:
+    if any(n < 0 for n in sizes) or math.prod(sizes) != count:
         raise ShapeError(
             explain(
                 call_site("reshape", x),

@@ -6,6 +6,7 @@ no derivative rule ever has to undo them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any, ClassVar, NoReturn, TypeAlias
@@ -251,7 +252,7 @@ class Tensor(Node):
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """The mean over `axis` (None: over all). Raises ShapeError where there is nothing to average."""
         x = as_average(self)
-        count = int(np.prod([self.shape[i] for i in shaping.axes_of(self, axis, "mean")]))
+        count = math.prod([self.shape[i] for i in shaping.axes_of(self, axis, "mean")])
         if not count:
             raise ShapeError(explain(shaping.call_site("mean", self), shaping.shapes_of(self), "the mean of nothing"))
         return shaping.reduce(axes.total, x, axis, keepdims) / count

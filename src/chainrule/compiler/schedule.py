@@ -36,6 +36,7 @@ __all__ = [
 ]  # fmt: skip
 
 _LARGEST_INLINE = 400  # operations of one element's formula
+_MOST_COMPARED = 2**16
 _DEEPEST_INLINE = 100  # bounds the recursion over formulas
 _TRANSPARENT = frozenset(("alias", "stop_gradient", "custom"))
 
@@ -320,9 +321,11 @@ def _offset(index: Sequence[Position], strides: Sequence[int]) -> Affine:
 
 
 def uniform(node: Node) -> Expr | None:
-    """The one number that all elements of a constant are, if there is one."""
+    """The one number that all elements of a constant are, if there is one (a large one is not searched for it)."""
     value = node.value
-    if node.tracked or value is None or not value.size or not (value == value.flat[0]).all():
+    if node.tracked or value is None or not value.size:
+        return None
+    if any(value.strides) and (value.size > _MOST_COMPARED or not (value == value.flat[0]).all()):
         return None
     return const(value.flat[0], node.dtype)
 
