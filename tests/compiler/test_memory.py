@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from tests.compiler.graphs import random_graph
 
 import chainrule as cr
+from chainrule.compiler.kernels import Kernel, reads, targets
 from chainrule.compiler.memory import plan
 from chainrule.compiler.merge import merged
-from chainrule.compiler.schedule import Kernel, reads, schedule, targets
+from chainrule.compiler.schedule import schedule
 
 
 @settings(max_examples=60)

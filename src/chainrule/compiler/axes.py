@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chainrule.compiler.schedule import Kernel
+from chainrule.compiler.kernels import Kernel
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["all_of", "strips", "sum_axis", "vector_axis"]

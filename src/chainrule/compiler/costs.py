@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from chainrule.compiler.schedule import Buffer, Kernel, Product, Schedule, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, targets
 from chainrule.formula import Expr, Var
 
 __all__ = ["Report", "costs"]

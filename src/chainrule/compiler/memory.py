@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 
-from chainrule.compiler.schedule import Buffer, Kernel, Schedule, reads, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Schedule, reads, targets
 
 __all__ = ["plan"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from chainrule.compiler.axes import vector_axis
-from chainrule.compiler.schedule import Buffer, Kernel, Product, reads, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Product, reads, targets
 
 __all__ = ["merged"]
 

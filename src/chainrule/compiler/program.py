@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from chainrule.compiler import memory
 from chainrule.compiler.axes import all_of
+from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
 from chainrule.compiler.loops import write_kernel
-from chainrule.compiler.schedule import Buffer, Kernel, Product, Schedule, reads, targets
 from chainrule.compiler.text import Text, Value
 
 __all__ = ["ENTRY", "Loop", "assemble", "carried_buffers"]

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from chainrule.compiler.schedule import Buffer, Kernel, Product, Schedule, Write
+from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, Write
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["printed"]

@@ -17,11 +17,12 @@ from chainrule.compiler import blas
 from chainrule.compiler.costs import Report, costs
 from chainrule.compiler.culprit import culprit
 from chainrule.compiler.frames import Frame, Layout
+from chainrule.compiler.kernels import Product, Rows, Schedule, without_nodes
 from chainrule.compiler.merge import merged
 from chainrule.compiler.program import ENTRY, Loop, assemble, carried_buffers
 from chainrule.compiler.pseudocode import printed
 from chainrule.compiler.recent import Recent
-from chainrule.compiler.schedule import Product, Rows, Schedule, schedule, without_nodes
+from chainrule.compiler.schedule import schedule
 from chainrule.compiler.signature import signature
 from chainrule.errors import ChainruleError, MissingExtraError, ShapeError, explain
 from chainrule.graph import Node, walk

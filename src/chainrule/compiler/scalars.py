@@ -15,10 +15,9 @@ from chainrule.compiler.angles import DEFINITION, FAR, FAR_ANGLE, USED
 from chainrule.compiler.text import Text, Value
 from chainrule.dtypes import DType
 
-__all__ = ["FLAGS", "REASSOCIATED", "emit", "lanes", "literal", "splat", "type_of"]
+__all__ = ["FLAGS", "emit", "lanes", "literal", "splat", "type_of"]
 
 FLAGS = "contract nsz arcp"
-REASSOCIATED = "reassoc contract nsz arcp"
 
 _NAMES = {"b": "i1", "f4": "float", "f8": "double"}
 _ARITHMETIC = {

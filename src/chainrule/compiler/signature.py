@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from chainrule.compiler.schedule import Rows, uniform
+from chainrule.compiler.kernels import Rows
+from chainrule.compiler.schedule import uniform
 from chainrule.graph import Node, walk
 
 __all__ = ["signature"]

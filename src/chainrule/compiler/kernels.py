@@ -1,0 +1,123 @@
+"""Kernels and the buffers they work on: what the stages of the compiler hand to one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from chainrule.dtypes import DType
+from chainrule.formula import Affine, Expr, Var
+from chainrule.graph import Node
+
+__all__ = [
+    "Buffer", "Kernel", "Product", "Rows", "Schedule", "Write", "reads", "strides_of", "targets", "without_nodes",
+]  # fmt: skip
+
+
+@dataclass(eq=False)
+class Buffer:
+    """A place in memory for one value (or several of the same elements under other shapes)."""
+
+    name: str
+    size: int
+    dtype: DType
+    kind: str  # "input", "output", "held" (a leaf's own array) or "arena"
+    place: int = -1  # which input, output or held leaf; the offset in bytes for the arena
+    shape: tuple[int, ...] = ()  # as the user sees it
+
+
+@dataclass(frozen=True, eq=False)
+class Write:
+    """target[place] = value (or += value, where it `adds`); not `stored`: only the kernel itself reads it."""
+
+    target: Buffer
+    place: Affine
+    value: Expr
+    node: Node | None
+    adds: bool = False
+    stored: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """for every `space`: its writes, in order."""
+
+    space: tuple[Var, ...]
+    writes: tuple[Write, ...]
+    ordered: Var | None = None  # turns of this one must follow one another
+    zeroes: bool = False  # the whole (one) target becomes 0 first; `space` may then be written in part
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """target (m, n) = a (m, k) @ b (k, n) by BLAS; a flag says that an operand lies transposed in memory."""
+
+    target: Buffer
+    sizes: tuple[int, int, int]
+    a: tuple[Buffer, bool]
+    b: tuple[Buffer, bool]
+    node: Node | None
+
+
+@dataclass
+class Schedule:
+    """Kernels in order, and the buffers they work on."""
+
+    kernels: list[Kernel | Product] = field(default_factory=list)
+    buffers: list[Buffer] = field(default_factory=list)
+    held: list[Node] = field(default_factory=list)
+    views: dict[Node, Buffer] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Leaves that stand for some rows of a larger array, and results that are written back to such rows.
+
+    Attributes:
+        read: leaf -> (the leaf of the whole array, the leaf of the row numbers).
+        written: output -> (the leaf of the whole array, the leaf of the row numbers).
+    """
+
+    read: Mapping[Node, tuple[Node, Node]] = field(default_factory=dict)
+    written: Mapping[Node, tuple[Node, Node]] = field(default_factory=dict)
+
+
+def targets(kernel: Kernel | Product) -> list[Buffer]:
+    """What a kernel writes."""
+    return [kernel.target] if isinstance(kernel, Product) else [write.target for write in kernel.writes]
+
+
+def without_nodes(kernel: Kernel | Product) -> Kernel | Product:
+    """The same kernel without the graph it came from."""
+    if isinstance(kernel, Product):
+        return replace(kernel, node=None)
+    return replace(kernel, writes=tuple(replace(write, node=None) for write in kernel.writes))
+
+
+def reads(kernel: Kernel | Product) -> Iterator[tuple[Buffer, Affine | None]]:
+    """Every (buffer, offset) that a kernel reads, each expression once; offset None: all of it."""
+    if isinstance(kernel, Product):
+        yield kernel.a[0], None
+        yield kernel.b[0], None
+        return
+    seen: set[int] = set()
+    stack = [write.value for write in kernel.writes]
+    stack += [var.value for write in kernel.writes for var, _ in write.place.terms if var.value is not None]
+    while stack:
+        expr = stack.pop()
+        if id(expr) in seen:
+            continue
+        seen.add(id(expr))
+        stack.extend(expr.args)
+        if expr.op == "read":
+            source, offset = expr.data
+            yield source, offset
+            stack.extend(var.value for var, _ in offset.terms if var.value is not None)
+
+
+def strides_of(shape: Sequence[int]) -> list[int]:
+    """Row-major strides, in elements."""
+    strides = [1] * len(shape)
+    for i in range(len(shape) - 2, -1, -1):
+        strides[i] = strides[i + 1] * shape[i + 1]
+    return strides

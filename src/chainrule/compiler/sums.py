@@ -1,0 +1,182 @@
+"""Reductions: accumulators stay in registers, and vectors run along the result or across the sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from chainrule.compiler.axes import all_of, strips, sum_axis
+from chainrule.compiler.scalars import FLAGS, emit, literal, splat, type_of
+from chainrule.compiler.text import Value
+from chainrule.compiler.values import INDEX, Strip, Values
+from chainrule.dtypes import DType
+from chainrule.formula import Expr, Var
+
+__all__ = ["ACCUMULATORS", "VECTOR_BYTES", "Sums", "most_lanes"]
+
+VECTOR_BYTES = 64
+ACCUMULATORS = 4  # vectors carried by one sum, to hide the latency of the addition
+UNROLLED = 8  # loops of up to so many turns are written out
+UNROLLED_TOTAL = 64
+_SHORT = 24  # expressions in the terms of a sum that carries several accumulators
+
+
+class Sums(Values):
+    """Values, with reductions among them."""
+
+    unrolled = 1  # turns of the loops around that were written out
+
+    def _reduce(self, expr: Expr) -> Value:
+        kind, over = expr.data
+        (body,) = expr.args
+        if kind == "argmax":
+            return self._argmax(over[0], body)
+        first = _identity(kind, expr.dtype)
+        if not all(var.size for var in over):
+            return splat(self.text, first, expr.dtype, self.width)
+        self._hoist(body, set(over) | self._unbound())
+        vector = sum_axis(body, over) if self.width == 1 else None
+        if vector is not None:
+            return self._across(expr, kind, [var for var in over if var is not vector], vector)
+        here = [Strip(self.context, self.width, self.row)]
+        return self._accumulate(kind, expr.dtype, over, [splat(self.text, first, expr.dtype, self.width)], body, here)[
+            0
+        ]
+
+    def _accumulate(
+        self, kind: str, dtype: DType, over: Sequence[Var], totals: list[Value], body: Expr, made: Sequence[Strip]
+    ) -> list[Value]:
+        """`totals`, one for each strip, combined with `body` for all values of `over`, in order."""
+        if not over:
+            return [self._plus(kind, total, body, dtype, strip) for total, strip in zip(totals, made, strict=True)]
+        var = over[0]
+        if var.size <= UNROLLED and self.unrolled * var.size <= UNROLLED_TOTAL:
+            self.unrolled *= var.size
+            for i in range(var.size):
+                with self._scope({var: str(i)}):
+                    totals = self._accumulate(kind, dtype, over[1:], totals, body, made)
+            self.unrolled //= var.size
+            return totals
+
+        def turn(i: Value, carried: list[Value]) -> list[Value]:
+            with self._scope({var: i}):
+                return self._accumulate(kind, dtype, over[1:], carried, body, made)
+
+        carried = [(type_of(dtype, strip.width), total) for strip, total in zip(made, totals, strict=True)]
+        return self.text.loop(0, var.size, 1, carried, turn)
+
+    def _plus(self, kind: str, total: Value, body: Expr, dtype: DType, strip: Strip) -> Value:
+        with self._in(strip):
+            return self._combine(kind, total, self._value(body), dtype)
+
+    def _combine(self, kind: str, a: Value, b: Value, dtype: DType) -> Value:
+        if kind == "sum":
+            if dtype.kind == "f":
+                return self.text.let(f"fadd {FLAGS} {type_of(dtype, self.width)} {a}, {b}")
+            return self._add(a, b, dtype)
+        return emit(self.text, "maximum", [a, b], [dtype, dtype], dtype, self.width)
+
+    def _across(self, expr: Expr, kind: str, outer: list[Var], var: Var) -> Value:
+        """A reduction whose vectors run along its own variable `var`.
+
+        The partial result of a strip is folded to the width of the next one, which goes on from there.
+        """
+        (body,), dtype = expr.args, expr.dtype
+        self.along = var
+        partial, lanes = _identity(kind, dtype), 1
+
+        def turn(i: Value, carried: list[Value]) -> list[Value]:
+            strip = Strip(self._context(), self.width, self.row, {var: i})
+            with self._scope({}):
+                return self._accumulate(kind, dtype, outer, carried, body, [strip])
+
+        for start, stop, width in strips(var.size, most_lanes(body, dtype)):
+            folded = self._folded(kind, partial, dtype, lanes, width)
+            partial = splat(self.text, partial, dtype, width) if start == 0 else folded
+            self.width = lanes = width
+            if stop - start <= 2 * width:
+                for i in range(start, stop, width):
+                    (partial,) = turn(str(i), [partial])
+            else:
+                (partial,) = self.text.loop(start, stop, width, [(type_of(dtype, width), partial)], turn)
+        partial = self._folded(kind, partial, dtype, lanes, 1)
+        self.width, self.along = 1, None
+        return partial
+
+    def _folded(self, kind: str, value: Value, dtype: DType, width: int, wanted: int) -> Value:
+        """The upper half of the lanes combined with the lower half, until `wanted` lanes are left."""
+        while width > wanted:
+            t, width = type_of(dtype, width), width // 2
+            self.width = width
+            if width == 1:
+                low, high = (self.text.let(f"extractelement {t} {value}, i64 {lane}") for lane in (0, 1))
+            else:
+                low, high = (
+                    self.text.let(f"shufflevector {t} {value}, {t} poison, <{width} x i32> <{_numbers(start, width)}>")
+                    for start in (0, width)
+                )
+            value = self._combine(kind, low, high, dtype)
+        return value
+
+    def _argmax(self, var: Var, body: Expr) -> Value:
+        """The index of the first largest element; a NaN counts as the largest."""
+        text, dtype, width = self.text, body.dtype, self.width
+        with self._scope({var: "0"}):
+            first = self._value(body)
+        zero = splat(text, "0", INDEX, width)
+        if var.size == 1:
+            return zero
+
+        def turn(i: Value, carried: list[Value]) -> list[Value]:
+            best, at = carried
+            with self._scope({var: i}):
+                x = self._value(body)
+            better = emit(text, "greater", [x, best], [dtype, dtype], np.dtype("bool"), width)
+            if dtype.kind == "f":
+                t, mask = type_of(dtype, width), type_of(np.dtype("bool"), width)
+                new = text.let(f"fcmp uno {t} {x}, {x}")
+                old = text.let(f"fcmp ord {t} {best}, {best}")
+                better = text.let(f"or {mask} {better}, {text.let(f'and {mask} {new}, {old}')}")
+            kinds = [np.dtype("bool"), dtype, dtype]
+            here = splat(text, i, INDEX, width)
+            return [
+                emit(text, "where", [better, x, best], kinds, dtype, width),
+                emit(text, "where", [better, here, at], [kinds[0], INDEX, INDEX], INDEX, width),
+            ]
+
+        carried = [(type_of(dtype, width), first), (type_of(INDEX, width), zero)]
+        return text.loop(1, var.size, 1, carried, turn)[1]
+
+    def _sum_together(self, expr: Expr, made: Sequence[Strip]) -> None:
+        kind, over = expr.data
+        (body,) = expr.args
+        totals = []
+        for strip in made:
+            with self._in(strip):
+                self._hoist(body, {*over, *self._unbound()})
+                totals.append(splat(self.text, _identity(kind, expr.dtype), expr.dtype, strip.width))
+        totals = self._accumulate(kind, expr.dtype, over, totals, body, made)
+        for strip, total in zip(made, totals, strict=True):
+            self.scopes[-1][id(expr), strip.context] = total
+
+    def _add(self, a: Value, b: Value, dtype: DType) -> Value:
+        return emit(self.text, "add", [a, b], [dtype, dtype], dtype, self.width)
+
+
+def most_lanes(body: Expr, dtype: DType) -> int:
+    """The widest strip of a sum: several vectors, so that several accumulators are carried, if its terms are short."""
+    short = sum(1 for _ in all_of(body)) <= _SHORT
+    return VECTOR_BYTES // dtype.itemsize * (ACCUMULATORS if short else 1)
+
+
+def _identity(kind: str, dtype: DType) -> Value:
+    if kind == "sum":
+        return literal(0, dtype)
+    if dtype.kind == "f":
+        return literal(-np.inf, dtype)
+    return literal(0 if dtype.kind == "b" else np.iinfo(dtype).min, dtype)
+
+
+def _numbers(start: int, count: int) -> str:
+    return ", ".join(f"i32 {k}" for k in range(start, start + count))

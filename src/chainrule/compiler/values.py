@@ -1,0 +1,295 @@
+"""Values at one place of a kernel's loops: what a formula reads and computes there, in one lane or a strip of them.
+
+A value is computed once: `scopes` remember it until the loop that it depends on is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from chainrule.compiler.elementary import ELEMENTARY
+from chainrule.compiler.kernels import Buffer, Kernel
+from chainrule.compiler.scalars import emit, literal, splat, type_of
+from chainrule.compiler.text import Text, Value
+from chainrule.dtypes import DType
+from chainrule.formula import Affine, Expr, Var, affine, read
+
+__all__ = ["INDEX", "Strip", "Values"]
+
+INDEX = np.dtype("int64")
+
+
+@dataclass(frozen=True)
+class Strip:
+    """`width` lanes of a vector axis, at the place where `bound` puts its variables.
+
+    Values that differ between lanes are known by `context`, those that are the same in all lanes by `row`.
+    """
+
+    context: int
+    width: int
+    row: int = 0
+    bound: dict[Var, Value] = field(default_factory=dict)
+
+
+class Values:
+    """The values of a kernel's formulas, as code in `text`."""
+
+    def __init__(self, text: Text, kernel: Kernel, pointers: dict[Buffer, Value]):
+        self.text, self.kernel, self.pointers = text, kernel, pointers
+        self.bound: dict[Var, Value] = {}
+        self.scopes: list[dict[tuple[int, int], Value]] = [{}]
+        self.width = 1  # lanes of the vector variable `along`
+        self.context = self.row = self.contexts = 0  # which strip, and which row, values belong to; 0: to none
+        self.along: Var | None = None
+        self.kept: list[Expr] = []  # expressions made here stay alive, since they are known by identity
+
+    def _context(self) -> int:
+        """A number for a strip: values along the vector axis belong to one."""
+        self.contexts += 1
+        return self.contexts
+
+    @contextmanager
+    def _in(self, strip: Strip) -> Iterator[None]:
+        """Values are those of `strip`."""
+        before = self.context, self.row, self.width
+        self.context, self.row, self.width = strip.context, strip.row, strip.width
+        self.bound.update(strip.bound)
+        yield
+        for var in strip.bound:
+            del self.bound[var]
+        self.context, self.row, self.width = before
+
+    @contextmanager
+    def _scope(self, bound: dict[Var, Value]) -> Iterator[None]:
+        """Values computed inside depend on `bound` and are forgotten after."""
+        self.bound.update(bound)
+        self.scopes.append({})
+        yield
+        self.scopes.pop()
+        for var in bound:
+            del self.bound[var]
+
+    def _offset(self, place: Affine) -> Value:
+        """A position as a number of elements (that of the first lane)."""
+        total: Value | None = None
+        constant = place.offset
+        for var, factor in place.terms:
+            at = self.bound[var] if var.value is None else self._scalar_index(var)
+            if not at.startswith("%"):
+                constant += factor * int(at)
+                continue
+            term = at if factor == 1 else self.text.let(f"mul nsw i64 {at}, {factor}")
+            total = term if total is None else self.text.let(f"add nsw i64 {total}, {term}")
+        if total is None:
+            return str(constant)
+        return total if constant == 0 else self.text.let(f"add nsw i64 {total}, {constant}")
+
+    def _scalar_index(self, var: Var) -> Value:
+        assert var.value is not None
+        with self._one_lane():
+            return self._index_value(self._value(var.value), var, 1)
+
+    def _index_value(self, value: Value, var: Var, width: int) -> Value:
+        """A position that was read, counted from the end where it is negative."""
+        assert var.value is not None
+        wide = emit(self.text, "cast", [value], [var.value.dtype], INDEX, width)
+        if var.trusted:
+            return wide
+        t = type_of(INDEX, width)
+        size, zero = splat(self.text, str(var.size), INDEX, width), splat(self.text, "0", INDEX, width)
+        below = self.text.let(f"icmp slt {t} {wide}, {zero}")
+        moved = self.text.let(f"add {t} {wide}, {size}")
+        kinds = [np.dtype("bool"), INDEX, INDEX]
+        found = emit(self.text, "where", [below, moved, wide], kinds, INDEX, width)
+        outside = self.text.let(f"icmp uge {t} {found}, {size}")
+        self._report(outside, width)
+        return emit(self.text, "where", [outside, zero, found], kinds, INDEX, width)
+
+    def _report(self, outside: Value, width: int) -> None:
+        """Remembers that an index was out of range (the read then goes to element 0, and the caller raises)."""
+        if width > 1:
+            name = f"llvm.vector.reduce.or.v{width}i1"
+            outside = self.text.call(name, "i1", (f"<{width} x i1>", outside))
+        flag = self.text.let("load i64, ptr %flags")
+        wide = self.text.let(f"zext i1 {outside} to i64")
+        self.text.do(f"store i64 {self.text.let(f'or i64 {flag}, {wide}')}, ptr %flags")
+
+    @contextmanager
+    def _one_lane(self) -> Iterator[None]:
+        before = self.context, self.width
+        if self.width > 1:
+            self.context, self.width = self.row, 1
+        yield
+        self.context, self.width = before
+
+    def _lane_offsets(self, place: Affine) -> list[Value]:
+        """The position for each lane."""
+        assert self.along is not None
+        t = type_of(INDEX, self.width)
+        ramp = "<" + ", ".join(f"i64 {place.stride(self.along) * k}" for k in range(self.width)) + ">"
+        varying = [(v, f) for v, f in place.terms if v.value is not None and self._is_vector(v.value)]
+        fixed = Affine(tuple(term for term in place.terms if term not in varying), place.offset)
+        total = self.text.let(f"add {t} {splat(self.text, self._offset(fixed), INDEX, self.width)}, {ramp}")
+        for var, factor in varying:
+            at = self._index_value(self._value(var.value), var, self.width)  # type: ignore[arg-type]
+            scaled = self.text.let(f"mul {t} {at}, {splat(self.text, str(factor), INDEX, self.width)}")
+            total = self.text.let(f"add {t} {total}, {scaled}")
+        return [self.text.let(f"extractelement {t} {total}, i64 {lane}") for lane in range(self.width)]
+
+    def _address(self, buffer: Buffer, offset: Value) -> Value:
+        memory = "i8" if buffer.dtype.kind == "b" else type_of(buffer.dtype)
+        return self.text.let(f"getelementptr inbounds {memory}, ptr {self.pointers[buffer]}, i64 {offset}")
+
+    def _load(self, address: Value, dtype: DType, width: int) -> Value:
+        if dtype.kind != "b":
+            return self.text.let(f"load {type_of(dtype, width)}, ptr {address}, align {dtype.itemsize}")
+        byte = np.dtype("uint8")
+        raw = self.text.let(f"load {type_of(byte, width)}, ptr {address}, align 1")
+        return emit(self.text, "cast", [raw], [byte], dtype, width)
+
+    def _put(self, address: Value, value: Value, dtype: DType, width: int) -> None:
+        if dtype.kind == "b":
+            value, dtype = emit(self.text, "cast", [value], [dtype], np.dtype("uint8"), width), np.dtype("uint8")
+        self.text.do(f"store {type_of(dtype, width)} {value}, ptr {address}, align {dtype.itemsize}")
+
+    def _shifted(self, offset: Value, by: int) -> Value:
+        if not offset.startswith("%"):
+            return str(int(offset) + by)
+        return self.text.let(f"add nsw i64 {offset}, {by}") if by else offset
+
+    def _is_vector(self, expr: Expr) -> bool:
+        return self.width > 1 and self.along in expr.needs
+
+    def _value(self, expr: Expr) -> Value:
+        """The value in all lanes."""
+        if self.width > 1 and not self._is_vector(expr):
+            with self._one_lane():
+                one = self._value(expr)
+            return splat(self.text, one, expr.dtype, self.width)
+        if expr.op == "const":
+            return splat(self.text, literal(expr.data, expr.dtype), expr.dtype, self.width)
+        key = (id(expr), self.context)
+        for scope in reversed(self.scopes):
+            if key in scope:
+                return scope[key]
+        value = self._computed(expr)
+        self.scopes[-1][key] = value
+        self.kept.append(expr)
+        return value
+
+    def _computed(self, expr: Expr) -> Value:
+        if expr.op == "read":
+            return self._read(expr)
+        if expr.op == "position":
+            return self._position(expr)
+        if expr.op == "reduce":
+            return self._reduce(expr)
+        if expr.op == "power" and expr.args[1].op == "const" and (found := self._small_power(expr)) is not None:
+            return found
+        args = [self._value(arg) for arg in expr.args]
+        if expr.op in ELEMENTARY and expr.dtype.kind == "f":
+            return self._called(expr, args)
+        return emit(self.text, expr.op, args, [arg.dtype for arg in expr.args], expr.dtype, self.width)
+
+    def _called(self, expr: Expr, args: list[Value]) -> Value:
+        """An elementary function: a function of its own in the module, written once for every width."""
+        kinds = [arg.dtype for arg in expr.args]
+        name = f"{expr.op}.{'.'.join(kind.name for kind in kinds)}.{self.width}"
+        if name not in self.text.functions:
+            self.text.functions[name] = ""  # a function may use another one, and never itself
+            self.text.functions[name] = _function(self.text.beside(), name, expr.op, kinds, expr.dtype, self.width)
+        given = ", ".join(f"{type_of(kind, self.width)} {arg}" for kind, arg in zip(kinds, args, strict=True))
+        return self.text.let(f"call {type_of(expr.dtype, self.width)} @{name}({given})")
+
+    def _small_power(self, expr: Expr) -> Value | None:
+        x, exponent = expr.args[0], expr.args[1].data
+        if exponent == 0.5 and expr.dtype.kind == "f":
+            return emit(self.text, "sqrt", [self._value(x)], [x.dtype], x.dtype, self.width)
+        if exponent != int(exponent) or abs(exponent) > 8 or (exponent < 0 and expr.dtype.kind != "f"):
+            return None
+        one = splat(self.text, literal(1, x.dtype), x.dtype, self.width)
+        found = one
+        for _ in range(abs(int(exponent))):
+            base = self._value(x)
+            kinds = [x.dtype] * 2
+            found = base if found == one else emit(self.text, "multiply", [found, base], kinds, x.dtype, self.width)
+        return found if exponent >= 0 else emit(self.text, "divide", [one, found], [x.dtype] * 2, x.dtype, self.width)
+
+    def _read(self, expr: Expr) -> Value:
+        buffer, place = expr.data
+        for scope in reversed(self.scopes):
+            if (id(buffer), self.context) in scope:  # written by this kernel, at this place
+                return scope[id(buffer), self.context]
+        moved = any(var.value is not None and self._is_vector(var.value) for var, _ in place.terms)
+        if self.width == 1 or (place.stride(self.along) == 1 and not moved):
+            return self._load(self._address(buffer, self._offset(place)), expr.dtype, self.width)
+        if not moved:
+            return self._strided(buffer, self._offset(place), place.stride(self.along), expr.dtype)
+        value, t = "poison", type_of(expr.dtype, self.width)
+        for lane, offset in enumerate(self._lane_offsets(place)):
+            one = self._load(self._address(buffer, offset), expr.dtype, 1)
+            value = self.text.let(f"insertelement {t} {value}, {type_of(expr.dtype)} {one}, i64 {lane}")
+        return value
+
+    def _strided(self, buffer: Buffer, first: Value, stride: int, dtype: DType) -> Value:
+        """One element a lane, `stride` apart."""
+        width, t = self.width, type_of(dtype, self.width)
+        if stride == 2:  # two whole loads that end at the last element, and a shuffle
+            low = self._load(self._address(buffer, first), dtype, width)
+            high = self._load(self._address(buffer, self._shifted(first, width - 1)), dtype, width)
+            mask = ", ".join(f"i32 {2 * k if 2 * k < width else 2 * k + 1}" for k in range(width))
+            return self.text.let(f"shufflevector {t} {low}, {t} {high}, <{width} x i32> <{mask}>")
+        value = "poison"
+        for lane in range(width):
+            one = self._load(self._address(buffer, self._shifted(first, lane * stride)), dtype, 1)
+            value = self.text.let(f"insertelement {t} {value}, {type_of(dtype)} {one}, i64 {lane}")
+        return value
+
+    def _position(self, expr: Expr) -> Value:
+        place: Affine = expr.data
+        first = splat(self.text, self._offset(place), INDEX, self.width)
+        if self.width == 1:
+            return first
+        ramp = "<" + ", ".join(f"i64 {place.stride(self.along) * k}" for k in range(self.width)) + ">"  # type: ignore[arg-type]
+        return self.text.let(f"add {type_of(INDEX, self.width)} {first}, {ramp}")
+
+    def _hoist(self, expr: Expr, unbound: set[Var]) -> None:
+        """Computes now what an expression needs of values that do not change in the loop to come."""
+        if not (expr.needs & unbound) and not self._reads_target(expr):
+            if expr.op != "const":
+                self._value(expr)
+            return
+        if expr.op == "reduce":
+            unbound = unbound | set(expr.data[1])
+        for arg in expr.args:
+            self._hoist(arg, unbound)
+
+    def _reads_target(self, expr: Expr) -> bool:
+        return self.kernel.ordered is not None
+
+    def _unbound(self) -> set[Var]:
+        return {var for var in self.kernel.space if var not in self.bound}
+
+    def _reduce(self, expr: Expr) -> Value:
+        """The value of a reduction, in all lanes."""
+        raise NotImplementedError
+
+
+def _function(text: Text, name: str, op: str, kinds: Sequence[DType], dtype: DType, width: int) -> str:
+    """An elementary function of `width` lanes as IR."""
+    lane = Var(width)
+    place = affine(lane)
+    given = [Buffer(f"x{i}", width, kind, "input") for i, kind in enumerate(kinds)]
+    value = ELEMENTARY[op](*(read(buffer, place, buffer.dtype) for buffer in given))
+    writer = Values(text, Kernel((lane,), ()), {})
+    writer.context, writer.width, writer.along, writer.bound = 1, width, lane, {lane: "0"}
+    writer.scopes[-1].update({(id(buffer), 1): f"%{buffer.name}" for buffer in given})
+    text.do(f"ret {type_of(dtype, width)} {writer._value(value)}")
+    arguments = ", ".join(f"{type_of(buffer.dtype, width)} %{buffer.name}" for buffer in given)
+    head = f"define internal {type_of(dtype, width)} @{name}({arguments}) {{\nentry:\n"
+    return head + "\n".join(text.lines) + "\n}"
