@@ -64,11 +64,13 @@ def _capsules() -> Any:
 
 
 def call(
-    text: Text, dtype: DType, sizes: tuple[int, int, int], a: tuple[Value, bool], b: tuple[Value, bool], out: Value
-) -> None:
+    text: Text, dtype: DType, sizes: tuple[int, int, int], leads: tuple[int, int], a: tuple[Value, bool],
+    b: tuple[Value, bool], out: Value,
+) -> None:  # fmt: skip
     """out (m, n) = a (m, k) @ b (k, n), all row-major; a flag says that the operand lies transposed in memory.
 
-    BLAS is column-major: to it `out` is the transposed product of b and a.
+    `leads` are the row lengths of a and b in memory. BLAS is column-major: to it `out` is the transposed product of b
+    and a.
     """
     m, n, k = sizes
     t = "float" if dtype.itemsize == 4 else "double"
@@ -81,7 +83,7 @@ def call(
     def flag(transposed: bool) -> str:
         return slot("i8", str(ord("T" if transposed else "N")))
 
-    lead_a, lead_b = (m if a[1] else k), (k if b[1] else n)
+    lead_a, lead_b = leads
     arguments = [
         flag(b[1]), flag(a[1]), slot("i32", str(n)), slot("i32", str(m)), slot("i32", str(k)), slot(t, one),
         f"ptr {b[0]}", slot("i32", str(lead_b)), f"ptr {a[0]}", slot("i32", str(lead_a)), slot(t, zero), f"ptr {out}",

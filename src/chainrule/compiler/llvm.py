@@ -42,8 +42,11 @@ def _jit() -> Any:
     return llvm.create_lljit_compiler(_target(), use_jit_link=False, suppress_errors=False)
 
 
-def compiled(ir: str, entry: str, symbols: Mapping[str, int]) -> Code:
-    """The function `entry` of a module in text form, optimized for this host; `symbols` are addresses it calls."""
+def compiled(ir: str, entry: str, symbols: Mapping[str, int], shared: bool = False) -> Code:
+    """The function `entry` of a module in text form, optimized for this host; `symbols` are addresses it calls.
+
+    A `shared` one takes (table, periods, steps, thread, threads, meeting), else (table, periods, steps).
+    """
     machine = _target()
     module = llvm.parse_assembly(ir)
     module.triple = machine.triple
@@ -55,7 +58,8 @@ def compiled(ir: str, entry: str, symbols: Mapping[str, int]) -> Code:
     for symbol, address in symbols.items():
         builder.import_symbol(symbol, address)
     tracker = builder.link(_jit(), name)
-    kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    more = (ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p) if shared else ()
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, *more)
     return Code(kind(tracker[entry]), ir, tracker)
 
 

@@ -13,6 +13,7 @@ from chainrule.compiler import blas
 from chainrule.compiler.axes import all_of, strips, vector_axis
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Write, targets
 from chainrule.compiler.scalars import type_of
+from chainrule.compiler.sharing import PIECE, Share, share_of
 from chainrule.compiler.sums import ACCUMULATORS, UNROLLED, UNROLLED_TOTAL, VECTOR_BYTES, Sums, most_lanes
 from chainrule.compiler.text import Text, Value
 from chainrule.compiler.values import Strip
@@ -21,16 +22,15 @@ from chainrule.formula import Expr, Var
 __all__ = ["write_kernel"]
 
 _REGISTERS = 16  # vectors that the sums of a block may carry
-_MOST_ROWS = 4
+_MOST_ROWS = 4  # divides a piece of a shared axis
+_PRODUCT_PIECE = 64  # rows of a product that one call of BLAS computes where threads share it
 _TOGETHER = 4  # strips of the widest kind that are computed at once
 
 
-def write_kernel(text: Text, kernel: Kernel | Product, pointers: dict[Buffer, Value]) -> None:
-    """The code of one kernel."""
+def write_kernel(text: Text, kernel: Kernel | Product, pointers: dict[Buffer, Value], shared: bool = False) -> None:
+    """The code of one kernel; of a `shared` one the part that falls to a thread."""
     if isinstance(kernel, Product):
-        (a, flip_a), (b, flip_b) = kernel.a, kernel.b
-        operands = (pointers[a], flip_a), (pointers[b], flip_b)
-        blas.call(text, kernel.target.dtype, kernel.sizes, *operands, pointers[kernel.target])
+        _write_product(text, kernel, pointers, shared)
         return
     if kernel.zeroes:
         (target,) = targets(kernel)
@@ -38,15 +38,47 @@ def write_kernel(text: Text, kernel: Kernel | Product, pointers: dict[Buffer, Va
         text.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
         text.do(f"call void @llvm.memset.p0.i64(ptr {pointers[target]}, i8 0, i64 {nbytes}, i1 false)")
     if all(var.size for var in kernel.space):
-        _Loops(text, kernel, pointers).write()
+        _Loops(text, kernel, pointers).write(shared)
+
+
+def _write_product(text: Text, kernel: Product, pointers: dict[Buffer, Value], shared: bool) -> None:
+    """A product by BLAS: whole, or in pieces of rows."""
+    m, n, k = kernel.sizes
+    (a, flip_a), (b, flip_b) = kernel.a, kernel.b
+    element = type_of(kernel.target.dtype)
+
+    def part(first: Value, rows: int) -> list[Value]:
+        def moved(buffer: Buffer, stride: int) -> Value:
+            if first == "0":
+                return pointers[buffer]
+            offset = text.let(f"mul nsw i64 {first}, {stride}")
+            return text.let(f"getelementptr inbounds {element}, ptr {pointers[buffer]}, i64 {offset}")
+
+        operands = (moved(a, 1 if flip_a else k), flip_a), (pointers[b], flip_b)
+        leads = (m if flip_a else k, k if flip_b else n)
+        blas.call(text, kernel.target.dtype, (rows, n, k), leads, *operands, moved(kernel.target, n))
+        return []
+
+    if not shared:
+        part("0", m)
+        return
+    mine = share_of(text, m, _PRODUCT_PIECE)
+    begun = text.let(f"icmp slt i64 {mine.start}, {mine.stop}")
+    text.when(begun, lambda: text.loop(mine.start, mine.stop, _PRODUCT_PIECE, [], lambda i, _: part(i, _PRODUCT_PIECE)))
+    if m % _PRODUCT_PIECE:
+        text.when(mine.last, lambda: part(str(m // _PRODUCT_PIECE * _PRODUCT_PIECE), m % _PRODUCT_PIECE))
 
 
 class _Loops(Sums):
     """The loop nest of a kernel."""
 
-    def write(self) -> None:
+    share: Share | None = None
+
+    def write(self, shared: bool) -> None:
+        """All of it, or of the outermost axis the part that falls to a thread."""
         vector = vector_axis(self.kernel)
         outer = [var for var in self.kernel.space if var is not vector]
+        self.share = share_of(self.text, outer[0].size, PIECE) if shared else None
         self._nest(outer, vector)
 
     def _nest(self, outer: Sequence[Var], vector: Var | None) -> None:
@@ -70,12 +102,34 @@ class _Loops(Sums):
             self.unrolled //= var.size
             return
 
-        def turn(i: Value, _: list[Value]) -> list[Value]:
+        def turn(i: Value) -> None:
             with self._scope({var: i}):
                 body()
+
+        self._through(var, 1, turn, turn)
+
+    def _through(self, var: Var, step: int, block: Callable[[Value], None], single: Callable[[Value], None]) -> None:
+        """`block` at every `step`-th value of `var`, `single` at the values left over; of a shared axis a thread's."""
+        share, self.share = self.share, None
+
+        def turn(i: Value, _: list[Value]) -> list[Value]:
+            block(i)
             return []
 
-        self.text.loop(0, var.size, 1, [], turn)
+        if share is None:
+            stop = var.size // step * step
+            self.text.loop(0, stop, step, [], turn)
+            for i in range(stop, var.size):
+                single(str(i))
+            return
+        begun = self.text.let(f"icmp slt i64 {share.start}, {share.stop}")
+        self.text.when(begun, lambda: self.text.loop(share.start, share.stop, step, [], turn))
+
+        def rest() -> None:
+            for i in range(var.size // PIECE * PIECE, var.size):
+                single(str(i))
+
+        self.text.when(share.last, rest)
 
     def _rows(self, outer: Var, vector: Var) -> int:
         """How many rows are computed at once: as many as keep the accumulators of their sums in registers."""
@@ -90,17 +144,15 @@ class _Loops(Sums):
 
     def _blocks(self, outer: Var, vector: Var, rows: int) -> None:
         """The loop over `outer` in blocks of `rows`; those left over one by one."""
-        stop = outer.size // rows * rows
 
-        def block(i: Value, _: list[Value]) -> list[Value]:
-            block_rows = [{outer: self._shifted(i, k)} for k in range(rows)]
-            self._strips(vector, block_rows)
-            return []
+        def block(i: Value) -> None:
+            self._strips(vector, [{outer: self._shifted(i, k)} for k in range(rows)])
 
-        self.text.loop(0, stop, rows, [], block)
-        for i in range(stop, outer.size):
-            with self._scope({outer: str(i)}):
+        def single(i: Value) -> None:
+            with self._scope({outer: i}):
                 self._strips(vector, [{}])
+
+        self._through(outer, rows, block, single)
 
     def _cut(self, var: Var) -> list[tuple[int, int, int]]:
         return list(strips(var.size, _lanes(self.kernel)))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chainrule.compiler import memory
 from chainrule.compiler.axes import all_of
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
 from chainrule.compiler.loops import write_kernel
+from chainrule.compiler.sharing import is_shared, meet
 from chainrule.compiler.text import Text, Value
 
-__all__ = ["ENTRY", "Loop", "assemble", "carried_buffers"]
+__all__ = ["ENTRY", "Assembled", "Loop", "assemble", "carried_buffers"]
 
 ENTRY = "run"
+_THREADS = ", i64 %tid, i64 %threads, ptr %meeting"
 _LONGEST = 800  # expressions in one LLVM function
 
 
@@ -32,21 +36,32 @@ class Loop:
     streamed_out: frozenset[int] = frozenset()
 
 
-def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None = None) -> tuple[str, list[int]]:
-    """The IR of `i64 run(ptr table, i64 periods, i64 steps)`, and the bytes of arena that each schedule needs.
+@dataclass(frozen=True)
+class Assembled:
+    """The IR of a function, the bytes of arena that each schedule needs, and whether threads share its work."""
+
+    ir: str
+    arenas: list[int]
+    shared: bool
+
+
+def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None = None) -> Assembled:
+    """The IR of `i64 run(ptr table, i64 periods, i64 steps)`.
 
     For every period: `record` once (it streams its outputs), then `step` `steps` times. Without a `loop`, `step` once.
     `table` holds one pointer for every input, held leaf and output of `step`, in the order of its buffers, then its
-    arena's; then the same of `record`. The result is 0, or 1 when an index was out of range.
+    arena's; then the same of `record`. The result is 0, or 1 when an index was out of range. Where threads share the
+    work it also takes `i64 tid, i64 threads, ptr meeting`, and each thread calls it.
     """
     text = Text()
+    shared = any(is_shared(kernel) for part in (step, record) if part is not None for kernel in part.kernels)
     text.do("%flags = alloca i64")
     text.do("store i64 0, ptr %flags")
-    body = _Part(text, step, loop or Loop(), 0)
+    body = _Part(text, step, loop or Loop(), 0, shared)
     parts = [body]
     if record is not None:
         every = frozenset(range(sum(b.kind == "output" for b in record.buffers)))
-        parts.append(_Part(text, record, Loop(streamed_out=every), body.entries))
+        parts.append(_Part(text, record, Loop(streamed_out=every), body.entries, shared))
     if loop is None:
         body.once("0")
     else:
@@ -54,8 +69,9 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
     lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
-    arguments = "ptr noalias %table, i64 %periods, i64 %steps"
-    return f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {{\nentry:\n{lines}\n}}\n", [part.arena for part in parts]
+    arguments = "ptr noalias %table, i64 %periods, i64 %steps" + (_THREADS if shared else "")
+    ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {{\nentry:\n{lines}\n}}\n"
+    return Assembled(ir, [part.arena for part in parts], shared)
 
 
 def _period(text: Text, parts: Sequence[_Part], period: Value) -> list[Value]:
@@ -76,8 +92,8 @@ def _period(text: Text, parts: Sequence[_Part], period: Value) -> list[Value]:
 class _Part:
     """The code of one schedule, with its pointers from `first` on in the table."""
 
-    def __init__(self, text: Text, found: Schedule, loop: Loop, first: int):
-        self.text, self.found, self.loop, self.first = text, found, loop, first
+    def __init__(self, text: Text, found: Schedule, loop: Loop, first: int, shared: bool):
+        self.text, self.found, self.loop, self.first, self.shared = text, found, loop, first, shared
         self.aliased = _in_place(found, loop)
         self.arena = memory.plan(found)
         self.outside = [b for b in found.buffers if b.kind != "arena"]
@@ -99,16 +115,30 @@ class _Part:
                 body = self.text.beside()
                 self._write(body, piece, "%index")
                 lines = "\n".join(body.lines)
-                head = f"define internal void @{name}(ptr %table, ptr %flags, i64 %index) noinline"
+                more = _THREADS if self.shared else ""
+                head = f"define internal void @{name}(ptr %table, ptr %flags, i64 %index{more}) noinline"
                 self.text.functions[name] = f"{head} {{\nentry:\n{lines}\n  ret void\n}}"
-                self.text.do(f"call void @{name}(ptr %table, ptr %flags, i64 {index})")
-        self._copy(index)
+                self.text.do(f"call void @{name}(ptr %table, ptr %flags, i64 {index}{more})")
+        self._alone(self.text, lambda: self._copy(index))
 
     def _write(self, text: Text, kernels: Sequence[Kernel | Product], index: Value) -> None:
         used = [buffer for kernel in kernels for buffer in (*targets(kernel), *(b for b, _ in reads(kernel)))]
         here = self._pointers(text, dict.fromkeys(used), index)
-        for kernel in kernels:
-            write_kernel(text, kernel, here)
+        for together, run in itertools.groupby(kernels, is_shared):
+            if together:
+                for kernel in run:
+                    write_kernel(text, kernel, here, shared=True)
+                    meet(text)
+            else:
+                self._alone(text, functools.partial(_write_all, text, list(run), here))
+
+    def _alone(self, text: Text, body: Callable[[], object]) -> None:
+        """What the first thread does while the others wait."""
+        if self.shared:
+            text.when(text.let("icmp eq i64 %tid, 0"), body)
+            meet(text)
+        else:
+            body()
 
     def _copy(self, index: Value) -> None:
         """Carried results that have a place of their own, to the inputs that they become."""
@@ -139,6 +169,11 @@ class _Part:
             if buffer.kind == "arena" and buffer.place >= 0:  # else it is never stored
                 pointers[buffer] = text.let(f"getelementptr inbounds i8, ptr {arena}, i64 {buffer.place}")
         return pointers | {buffer: pointers[other] for buffer, other in self.aliased.items() if buffer in used}
+
+
+def _write_all(text: Text, kernels: Sequence[Kernel | Product], pointers: dict[Buffer, Value]) -> None:
+    for kernel in kernels:
+        write_kernel(text, kernel, pointers)
 
 
 def _pieces(kernels: Sequence[Kernel | Product]) -> Iterator[list[Kernel | Product]]:

@@ -7,13 +7,13 @@ import importlib.util
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from chainrule.compiler import blas
+from chainrule.compiler import blas, sharing
 from chainrule.compiler.costs import Report, costs
 from chainrule.compiler.culprit import culprit
 from chainrule.compiler.frames import Frame, Layout
@@ -195,9 +195,12 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
         found = [schedule(part.inputs, part.outputs, rows if part is step else None) for part in parts]
         for part in found:
             part.kernels = merged(part.kernels)
-        ir, arenas = assemble(found[0], loop, *found[1:])
+        made = assemble(found[0], loop, *found[1:])
         routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
-        code = llvm.compiled(ir, ENTRY, {routine: blas.address(routine) for routine in routines})
+        symbols = {routine: blas.address(routine) for routine in routines} | sharing.yielding()
+        code = llvm.compiled(made.ir, ENTRY, symbols, made.shared)
+        if made.shared:
+            code = replace(code, call=sharing.together(code.call))
     except Exception as error:
         raise _refused(parts, error) from error
     places = [[(b.kind, b.place) for b in part.buffers if b.kind != "arena"] for part in found]
@@ -207,7 +210,7 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
         out.name = f"{source.name}'"
     for part in found:  # what is kept keeps no graph alive, nor its arrays
         part.views, part.held, part.kernels = {}, [], [without_nodes(kernel) for kernel in part.kernels]
-    return Compiled(code, found, places, held, arenas, bool(routines), time.perf_counter() - began)
+    return Compiled(code, found, places, held, made.arenas, bool(routines), time.perf_counter() - began)
 
 
 def _refused(parts: Sequence[Part], error: Exception) -> CompileError:

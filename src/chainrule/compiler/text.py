@@ -67,6 +67,15 @@ class Text:
         self.declared.add(f"declare {result} @{function}({types})")
         return self.let(f"call {result} @{function}({', '.join(f'{kind} {value}' for kind, value in args)})")
 
+    def when(self, condition: Value, body: Callable[[], object]) -> None:
+        """`body` where the condition (i1) holds."""
+        inside, after = self.name("then"), self.name("after")
+        self.do(f"br i1 {condition}, label %{inside}, label %{after}")
+        self.start(inside)
+        body()
+        self.do(f"br label %{after}")
+        self.start(after)
+
     def loop(
         self, start: int | Value, stop: int | Value, step: int, carried: Carried,
         body: Callable[[Value, list[Value]], Sequence[Value]],
