@@ -12,8 +12,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.compiler import CompileError
-from chainrule.errors import OptionError, TraceError
+from chainrule.errors import CompileError, OptionError, TraceError
 from chainrule.primitive import REGISTRY, Flat, Primitive
 
 

@@ -41,7 +41,7 @@ def test_a_wrong_formula_is_named_with_its_line(name: str, dtype: str) -> None:
 
     args = [np.random.default_rng(k).standard_normal((9, 9)).astype(dtype) for k in range(2)]
     cr.compile(f, verify=True)(*args)
-    with planted(name, 1.001), pytest.raises(cr.VerificationError, match=rf"'{name}' \(.*test_verify.py:\d+"):
+    with planted(name, 1.001), pytest.raises(cr.errors.VerificationError, match=rf"'{name}' \(.*test_verify.py:\d+"):
         cr.compile(lambda x, w: f(x, w), verify=True)(*args)
 
 
@@ -63,7 +63,7 @@ def test_fit_compares_its_first_step_before_it_changes_anything(optimizer: Any) 
     x, t = cr.datasets.two_gaussians(100, seed=0)
     net = nn.Sequential(nn.Linear(2, 9, seed=0), nn.Tanh(), nn.Linear(9, 1, seed=1))
     before = net.state_dict()
-    with planted("tanh", 1.001), pytest.raises(cr.VerificationError, match="'tanh'"):
+    with planted("tanh", 1.001), pytest.raises(cr.errors.VerificationError, match="'tanh'"):
         cr.fit(net, losses.squared, optimizer, x, t, steps=10, batch_size=5, engine="compiled", verify=True)
     for name, value in net.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
@@ -75,7 +75,7 @@ def test_fit_compares_its_first_step_before_it_changes_anything(optimizer: Any) 
 def test_fit_data_compares_too() -> None:
     x, t = cr.datasets.two_gaussians(100, seed=0)
     net = nn.Sequential(nn.Linear(2, 9, seed=0), nn.Tanh(), nn.Linear(9, 1, seed=1))
-    with planted("tanh", 1.001), pytest.raises(cr.VerificationError, match="'tanh'"):
+    with planted("tanh", 1.001), pytest.raises(cr.errors.VerificationError, match="'tanh'"):
         cr.fit_data(net, losses.squared, optim.SGD(0.1), x, t, steps=10, engine="compiled", verify=True)
 
 
@@ -84,5 +84,5 @@ def test_a_fault_of_the_fusion_alone_is_found(monkeypatch: pytest.MonkeyPatch) -
     verifier = Verifier([x], [(cr.exp(x) * 2 + 1).named("y")])
     right = verifier._fused
     monkeypatch.setattr(verifier, "_fused", lambda *arrays: [right(*arrays)[0] + 1])
-    with pytest.raises(cr.VerificationError, match=r"'y'.*fused"):
+    with pytest.raises(cr.errors.VerificationError, match=r"'y'.*fused"):
         verifier.check([np.ones(20)])

@@ -14,11 +14,10 @@ from chainrule.save import load, read_metadata, save
 from chainrule.tensor import Input, Parameter, Tensor, as_tensor, variable
 from chainrule.training.engines import ENGINES as _ENGINES
 from chainrule.vectorize import per_sample_grad, vmap
-from chainrule.verify import VerificationError
 
 __all__ = [
     "ENGINES", "CompiledFunction", "EarlyStopping", "FallbackWarning", "History", "Input", "Parameter", "Progress",
-    "Tensor", "TrainingState", "UnreachableTargetWarning", "VerificationError", "as_tensor", "check_grads", "compile",
+    "Tensor", "TrainingState", "UnreachableTargetWarning", "as_tensor", "check_grads", "compile",
     "custom", "datasets", "errors", "evaluate", "fit",
     "fit_data", "grad", "gradient", "hessian", "hvp", "inspect", "jacobian", "jvp", "load", "losses", "nn", "optim",
     "per_sample_grad", "plot", "random", "read_metadata", "sampling", "save", "summary", "tangent",

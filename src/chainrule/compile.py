@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from chainrule import compiler
-from chainrule.compiler import CompiledProgram, CompileError, Report
-from chainrule.errors import MissingExtraError, OptionError, ShapeError, explain
+from chainrule.compiler import CompiledProgram, Report
+from chainrule.errors import CompileError, MissingExtraError, OptionError, ShapeError, explain
 from chainrule.evaluate import Program
 from chainrule.graph import Node
 from chainrule.primitive import frozen

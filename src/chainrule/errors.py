@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "ChainruleError",
+    "CompileError",
     "DTypeError",
     "DataError",
     "FileFormatError",
@@ -14,6 +15,7 @@ __all__ = [
     "ShapeError",
     "TargetError",
     "TraceError",
+    "VerificationError",
     "explain",
 ]
 
@@ -58,6 +60,14 @@ class NonFiniteError(ChainruleError, ArithmeticError):
 
 class FileFormatError(ChainruleError, ValueError):
     """A file that is corrupt, truncated, or not one of ours."""
+
+
+class CompileError(ChainruleError, NotImplementedError):
+    """A graph that cannot be compiled; names the node."""
+
+
+class VerificationError(ChainruleError, AssertionError):
+    """The compiled engine and the reference differ by more than rounding."""
 
 
 class MissingExtraError(ChainruleError, ImportError):

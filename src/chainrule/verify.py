@@ -8,17 +8,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler import CompiledProgram
-from chainrule.errors import ChainruleError, explain
+from chainrule.errors import VerificationError, explain
 from chainrule.evaluate import Program
 from chainrule.graph import Node, walk
 from chainrule.primitive import Linear, Multilinear
 from chainrule.tensor import Input
 
-__all__ = ["VerificationError", "Verifier"]
-
-
-class VerificationError(ChainruleError, AssertionError):
-    """The compiled engine and the reference differ by more than rounding."""
+__all__ = ["Verifier"]
 
 
 class Verifier:

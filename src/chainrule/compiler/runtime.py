@@ -24,14 +24,10 @@ from chainrule.compiler.pseudocode import printed
 from chainrule.compiler.recent import Recent
 from chainrule.compiler.schedule import schedule
 from chainrule.compiler.signature import signature
-from chainrule.errors import ChainruleError, MissingExtraError, ShapeError, explain
+from chainrule.errors import CompileError, MissingExtraError, ShapeError, explain
 from chainrule.graph import Node, walk
 
-__all__ = ["CompileError", "Compiled", "CompiledLoop", "CompiledProgram", "Part", "require"]
-
-
-class CompileError(ChainruleError, NotImplementedError):
-    """A graph that cannot be compiled; names the node."""
+__all__ = ["Compiled", "CompiledLoop", "CompiledProgram", "Part", "require"]
 
 
 @dataclass(frozen=True)
