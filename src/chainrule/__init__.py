@@ -25,4 +25,5 @@ __all__ = [
 ]  # fmt: skip
 __all__ += functions.__all__
 
+#: The names that `engine=` takes.
 ENGINES = tuple(_ENGINES)

@@ -22,6 +22,11 @@ class Program:
         outputs: the nodes to compute.
 
     Raises OptionError for a placeholder that is not among `inputs`.
+
+    >>> from chainrule.tensor import Input
+    >>> x = Input((2,))
+    >>> Program([x], [2 * x, x.sum()])(np.array([1.0, 2.0]))
+    [array([2., 4.]), array(3.)]
     """
 
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]):

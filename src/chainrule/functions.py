@@ -158,7 +158,11 @@ def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Tensor:
 
 
 def clip(x: TensorLike, low: TensorLike | None = None, high: TensorLike | None = None) -> Tensor:
-    """x held between `low` and `high` (None: no bound). At a bound the gradient is x's."""
+    """x held between `low` and `high` (None: no bound). At a bound the gradient is x's.
+
+    >>> clip([-2.0, 0.5, 3.0], 0.0, 1.0)
+    Tensor([0. , 0.5, 1. ])
+    """
     x = as_tensor(x)
     lowest, highest = _ends(x.dtype)
     low, high = (builtins.min(builtins.max(b, lowest), highest) if type(b) is int else b for b in (low, high))
@@ -173,7 +177,12 @@ def _ends(dtype: DType) -> tuple[float, float]:
 
 
 def stop_gradient(x: TensorLike) -> Tensor:
-    """The value of x, with no gradient flowing back through it."""
+    """The value of x, with no gradient flowing back through it.
+
+    >>> from chainrule import grad
+    >>> grad(lambda x: x * stop_gradient(x))(3.0)
+    Tensor(3.0)
+    """
     return _elementwise.stop_gradient(as_tensor(x))
 
 
@@ -226,7 +235,11 @@ def log_softmax(x: TensorLike, axis: int = -1) -> Tensor:
 
 
 def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """log(sum(exp(x))) over `axis`, without overflow."""
+    """log(sum(exp(x))) over `axis`, without overflow.
+
+    >>> logsumexp([1000.0, 1000.0])
+    Tensor(1000.69314718)
+    """
     x = as_float(x)
     largest = stop_gradient(_finite_max(x, axis))
     total = log(exp(x - largest).sum(axis, keepdims=True)) + largest
@@ -251,7 +264,12 @@ def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The largest element over `axis` (None: over all); ties share the gradient equally."""
+    """The largest element over `axis` (None: over all); ties share the gradient equally.
+
+    >>> from chainrule import grad
+    >>> grad(max)([2.0, 2.0, 1.0])
+    Tensor([0.5, 0.5, 0. ])
+    """
     return as_tensor(x).max(axis, keepdims)
 
 
@@ -270,7 +288,12 @@ def _mirrored(x: Tensor) -> Tensor:
 
 
 def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The product over `axis` (None: over all); the derivative is right where elements are 0 too."""
+    """The product over `axis` (None: over all); the derivative is right where elements are 0 too.
+
+    >>> from chainrule import grad
+    >>> grad(prod)([2.0, 0.0, 3.0])
+    Tensor([0., 6., 0.])
+    """
     x = widened(as_tensor(x))
     found = shaping.axes_of(x, axis, "prod")
     kept = [i for i in range(x.ndim) if i not in found]
@@ -285,7 +308,11 @@ def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def var(x: TensorLike, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
-    """The variance over `axis`: the mean of (x - mean)^2, over n - ddof."""
+    """The variance over `axis`: the mean of (x - mean)^2, over n - ddof.
+
+    >>> var([1.0, 2.0, 3.0, 6.0]), var([1.0, 2.0, 3.0], ddof=1)
+    (Tensor(3.5), Tensor(1.0))
+    """
     x = as_average(as_tensor(x))
     count = math.prod(x.shape[i] for i in shaping.axes_of(x, axis, "var"))
     if count <= ddof:
@@ -305,7 +332,11 @@ def std(x: TensorLike, axis: Axis = None, ddof: int = 0, keepdims: bool = False)
 
 
 def argmax(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The index (int64) of the first largest element along `axis` (None: of all elements, flattened)."""
+    """The index (int64) of the first largest element along `axis` (None: of all elements, flattened).
+
+    >>> argmax([[1, 9, 9], [5, 2, 3]]), argmax([[1, 9, 9], [5, 2, 3]], axis=1)
+    (Tensor(1), Tensor([1, 0]))
+    """
     x = as_tensor(x)
     if axis is None:
         y = _index_of_largest(x.reshape(-1), 0)
@@ -327,7 +358,11 @@ def _index_of_largest(x: Tensor, axis: int) -> Tensor:
 
 
 def cumsum(x: TensorLike, axis: int | None = None) -> Tensor:
-    """The running sum along `axis` (None: of all elements, flattened)."""
+    """The running sum along `axis` (None: of all elements, flattened).
+
+    >>> cumsum([[1, 2], [3, 4]]), cumsum([1.0, 2.0, 3.0], axis=0)
+    (Tensor([ 1,  3,  6, 10]), Tensor([1., 3., 6.]))
+    """
     x = as_tensor(x)
     x = widened(x)
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
@@ -406,7 +441,11 @@ def squeeze(x: TensorLike, axis: Axis = None) -> Tensor:
 
 
 def concatenate(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
-    """The tensors one after another along `axis`; all other sizes must agree."""
+    """The tensors one after another along `axis`; all other sizes must agree.
+
+    >>> concatenate([[1.0, 2.0], [3.0]])
+    Tensor([1., 2., 3.])
+    """
     parts = _several("concatenate", tensors)
     place = shaping.normalized(axis, parts[0].ndim, "concatenate", *parts)
     rests = {(x.ndim, x.shape[:place], x.shape[place + 1 :]) for x in parts}
@@ -422,7 +461,12 @@ def concatenate(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
 
 
 def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
-    """The tensors, all of one shape, one after another along a new axis `axis`."""
+    """The tensors, all of one shape, one after another along a new axis `axis`.
+
+    >>> stack([[1, 2], [3, 4]], axis=1)
+    Tensor([[1, 3],
+            [2, 4]])
+    """
     parts = _several("stack", tensors)
     if len({x.shape for x in parts}) != 1:
         raise ShapeError(explain(shaping.call_site("stack", *parts), shaping.shapes_of(*parts), "the shapes differ"))
@@ -437,7 +481,11 @@ def _several(called: str, tensors: Sequence[TensorLike]) -> list[Tensor]:
 
 
 def split(x: TensorLike, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    """x cut along `axis` into so many equal parts, or at the given indices, as np.split."""
+    """x cut along `axis` into so many equal parts, or at the given indices, as np.split.
+
+    >>> split([1, 2, 3, 4], 2), split([1, 2, 3, 4], [1])
+    ([Tensor([1, 2]), Tensor([3, 4])], [Tensor([1]), Tensor([2, 3, 4])])
+    """
     x = as_tensor(x)
     place = shaping.normalized(axis, x.ndim, "split", x)
     n = x.shape[place]
@@ -469,6 +517,9 @@ def pad(x: TensorLike, width: int | Sequence[Any], mode: str = "constant", value
         width: a number, (before, after), or one (before, after) for every axis.
         mode: "constant", or "edge", "reflect", "symmetric", "wrap", which repeat elements of x.
         value: what "constant" puts there.
+
+    >>> pad([1, 2, 3], (1, 2)), pad([1, 2, 3], 2, mode="reflect")
+    (Tensor([0, 1, 2, 3, 0, 0]), Tensor([3, 2, 1, 2, 3, 2, 1]))
     """
     x = as_tensor(x)
     widths = np.broadcast_to(np.asarray(width, int), (x.ndim, 2))
@@ -492,6 +543,10 @@ def take(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
     """The elements of x at `indices` along `axis` (None: of x flattened); they replace that axis, as np.take.
 
     Raises ShapeError for an index out of range when it is evaluated.
+
+    >>> take([[1, 2], [3, 4], [5, 6]], [2, 0], axis=0)
+    Tensor([[5, 6],
+            [1, 2]])
     """
     x = as_tensor(x)
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
@@ -503,7 +558,12 @@ gather = take
 
 
 def take_along_axis(x: TensorLike, indices: TensorLike, axis: int = -1) -> Tensor:
-    """For every place of `indices` the element of x at that index along `axis`, as np.take_along_axis."""
+    """For every place of `indices` the element of x at that index along `axis`, as np.take_along_axis.
+
+    >>> take_along_axis([[1, 2], [3, 4]], [[1], [0]], axis=1)
+    Tensor([[2],
+            [3]])
+    """
     x, found = as_tensor(x), _indices("take_along_axis", indices)
     place = shaping.normalized(axis, x.ndim, "take_along_axis", x)
     if found.ndim != x.ndim or any(
@@ -528,6 +588,9 @@ def scatter_add(x: TensorLike, indices: TensorLike, updates: TensorLike, axis: i
         x: (..., n, ...), n elements along `axis`.
         indices: integers in [-n, n), any shape I.
         updates: as x, with I in place of that axis.
+
+    >>> scatter_add([0.0, 0.0, 0.0], [2, 0, 2], [1.0, 5.0, 10.0])
+    Tensor([ 5.,  0., 11.])
     """
     base, added = promoted(as_tensor(x), as_tensor(updates))
     found = _indices("scatter_add", indices)

@@ -60,6 +60,11 @@ class History:
         compiled: the machine code that ran, with `loops()`, `llvm()` and `report()`; None on the reference engine.
         record_every: k; 0 if nothing was recorded.
         rows: rows of data.
+
+    >>> history = History(record_every=100, rows=4, steps_done=200, final=0.25)
+    >>> history.extend([0, 100], {"train": [1.0, 0.5]})
+    >>> history, history.steps.tolist(), history.loss.tolist()
+    (History(finished after 200 steps, 2 records, loss 1 -> 0.25), [0, 100], [1.0, 0.5])
     """
 
     record_every: int = 0

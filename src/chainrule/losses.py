@@ -63,7 +63,11 @@ def squared(y: TensorLike, t: TensorLike) -> Tensor:
 
 
 def absolute(y: TensorLike, t: TensorLike) -> Tensor:
-    """|t - y|; the derivative where they are equal is 0."""
+    """|t - y|; the derivative where they are equal is 0.
+
+    >>> absolute([0.0, 1.0], [2.0, 1.0])
+    Tensor([2., 0.])
+    """
     y, t = _aligned("absolute", y, t)
     return _per_sample(_abs(t - y))
 

@@ -58,7 +58,11 @@ def normal(
     step: int | Tensor = 0,
     dtype: DTypeLike = np.float64,
 ) -> Tensor:
-    """Normally distributed draws: the quantile function (Wichura, 1988) of one float64 `uniform` draw each."""
+    """Normally distributed draws: the quantile function (Wichura, 1988) of one float64 `uniform` draw each.
+
+    >>> normal(seed=0, shape=2)
+    Tensor([-2.27188415, -0.70132792])
+    """
     drawn = ndtri(uniform(seed, shape, stream=stream, step=step))
     return cast_to(mean + std * drawn, checked(dtype))
 
@@ -66,14 +70,22 @@ def normal(
 def integers(
     seed: int | Tensor, high: int, shape: int | Sequence[int] = (), *, stream: int = 0, step: int | Tensor = 0
 ) -> Tensor:
-    """Whole numbers (int64) from 0 to `high` - 1, drawn with replacement."""
+    """Whole numbers (int64) from 0 to `high` - 1, drawn with replacement.
+
+    >>> integers(seed=0, high=6, shape=4), integers(seed=0, high=6, shape=4, step=1)
+    (Tensor([0, 1, 0, 3]), Tensor([1, 1, 4, 3]))
+    """
     if high < 1:
         raise OptionError(explain("random.integers", f"high = {high}", "it must be at least 1"))
     return cast_to(floor(high * uniform(seed, shape, stream=stream, step=step)), np.dtype("int64"))
 
 
 def permutation(seed: int, n: int, *, stream: int = 0, step: int = 0) -> np.ndarray:
-    """The numbers 0 to `n` - 1 (int64) in random order: the order of `n` raw draws, ties by position."""
+    """The numbers 0 to `n` - 1 (int64) in random order: the order of `n` raw draws, ties by position.
+
+    >>> permutation(seed=0, n=5).tolist()
+    [0, 2, 1, 4, 3]
+    """
     return np.argsort(_random.words(int(seed), stream, int(step), n), kind="stable")
 
 

@@ -47,6 +47,9 @@ class Sampler:
     Attributes:
         kind: "replacement", "shuffle", "all" (every row, in order, at every step) or "given".
         given: for "given", the row numbers of every step: (steps, batch_size).
+
+    >>> Sampler("shuffle", rows=4, batch_size=2, seed=0).draw(0, 4).tolist()  # two epochs
+    [[2, 1], [3, 0], [0, 2], [1, 3]]
     """
 
     kind: str

@@ -59,6 +59,13 @@ def load(path: Path, model: Module) -> TrainingState | None:
 
     Everything is checked before the model is changed. Raises FileFormatError for a damaged or foreign file,
     OptionError, ShapeError or DTypeError for parameters that are not the model's, FileNotFoundError.
+
+    >>> import os, tempfile
+    >>> model, state = Module(), TrainingState(step=7, seed=0, sampling="all", batch_size=4, rows=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(os.path.join(folder, "run.safetensors"), model, state)
+    ...     load(os.path.join(folder, "run.safetensors"), model) == state
+    True
     """
     parts, about = _read(path)
     model.load_state_dict(parts["model"])
@@ -67,7 +74,14 @@ def load(path: Path, model: Module) -> TrainingState | None:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What `save` was given as `metadata`; every byte of the file is checked."""
+    """What `save` was given as `metadata`; every byte of the file is checked.
+
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(os.path.join(folder, "model.safetensors"), Module(), metadata={"classes": ["cat", "dog"]})
+    ...     read_metadata(os.path.join(folder, "model.safetensors"))
+    {'classes': ['cat', 'dog']}
+    """
     found: dict[str, Any] = _read(path)[1]["metadata"]
     return found
 

@@ -365,6 +365,9 @@ def as_tensor(value: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
     """`value` itself if it is a tensor, else a constant that holds a copy of it; cast to `dtype` if given.
 
     Raises DTypeError for complex numbers, text and objects.
+
+    >>> as_tensor([1, 2]), as_tensor([1, 2], "float32")
+    (Tensor([1, 2]), Tensor([1., 2.], dtype=float32))
     """
     x = value if isinstance(value, Tensor) else constant(value)
     return x if dtype is None else cast_to(x, dtypes.checked(dtype))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.compiler import CompiledProgram
 from chainrule.errors import OptionError, ShapeError
 
 SIZES = (1, 7, 15, 16, 17, 31, 33, 64, 65)
@@ -112,3 +113,14 @@ def test_other_shapes_than_it_was_compiled_for_are_refused() -> None:
     x = cr.Input((2, 3), name="x")
     with pytest.raises(OptionError, match=r"'x' \(2, 3\).*\(3, 2\)"):
         CompiledProgram([x], [x + 1])(np.ones((3, 2)))
+
+
+@pytest.mark.parametrize("size", [9, 10, 17, 25])
+def test_a_number_kept_in_a_register_is_read_in_every_strip_of_a_sum(size: int) -> None:
+    """The last strip of a sum may be one lane wide: it reads what the same kernel wrote before."""
+    x = cr.Input((size,), name="x")
+    once = x[0] * 3.0
+    y = (x * once).sum() + (x - once).sum()
+    arrays = [np.arange(1.0, size + 1)]
+    found = CompiledProgram([x], [y, once * 2])(*arrays)
+    np.testing.assert_allclose(found[0], (arrays[0] * 3).sum() + (arrays[0] - 3).sum(), rtol=1e-14)

@@ -222,9 +222,11 @@ class Values:
 
     def _read(self, expr: Expr) -> Value:
         buffer, place = expr.data
-        for scope in reversed(self.scopes):
-            if (id(buffer), self.context) in scope:  # written by this kernel, at this place
-                return scope[id(buffer), self.context]
+        for context in (self.context, self.row, 0):  # written by this kernel, at this place: in a strip, a row, or once
+            for scope in reversed(self.scopes):
+                if (id(buffer), context) in scope:
+                    value = scope[id(buffer), context]
+                    return value if context == self.context else splat(self.text, value, expr.dtype, self.width)
         moved = any(var.value is not None and self._is_vector(var.value) for var, _ in place.terms)
         if self.width == 1 or (place.stride(self.along) == 1 and not moved):
             return self._load(self._address(buffer, self._offset(place)), expr.dtype, self.width)

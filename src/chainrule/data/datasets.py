@@ -33,6 +33,9 @@ class Dataset:
     """Data `x` (n, features) float64 and targets `t`, with their names; unpacks as `x, t = dataset`.
 
     `t` is (n,) int64, an index into `target_names`, or, where `target_names` is empty, a number: (n, 1) float64.
+
+    >>> Dataset(np.zeros((2, 3)), np.array([1, 0]), ("length", "width", "age"), ("cat", "dog"))
+    Dataset(x (2, 3), t (2,) int64, classes cat, dog)
     """
 
     x: Floats
@@ -71,6 +74,9 @@ def xor(n: int = 200, seed: int = 0, noise: float = 0.2) -> tuple[Floats, Floats
     """Four clouds of `n` // 2 points around (+-1, +-1), +1 where the signs differ: no line separates them.
 
     Returns x (4 * (n // 2), 2) and t of one column, -1 in its first half; `noise` is the clouds' standard deviation.
+
+    >>> np.hstack(xor(2, noise=0.0)).tolist()
+    [[-1.0, -1.0, -1.0], [1.0, 1.0, -1.0], [-1.0, 1.0, 1.0], [1.0, -1.0, 1.0]]
     """
     _check(n, noise)
     corners = np.array([[-1.0, -1.0], [1.0, 1.0], [-1.0, 1.0], [1.0, -1.0]])
@@ -82,6 +88,10 @@ def circles(n: int = 200, seed: int = 0, noise: float = 0.05) -> tuple[Floats, F
     """`n` points on a circle of radius 0.5, target -1, and `n` on one of radius 1, target +1.
 
     Returns x (2n, 2) and t (2n, 1), float64; `noise` is the standard deviation of what is added to each coordinate.
+
+    >>> x, t = circles(2, noise=0.0)
+    >>> np.hypot(*x.T), t[:, 0]
+    (array([0.5, 0.5, 1. , 1. ]), array([-1., -1.,  1.,  1.]))
     """
     _check(n, noise)
     rng = np.random.RandomState(seed)
@@ -94,6 +104,10 @@ def moons(n: int = 200, seed: int = 0, noise: float = 0.1) -> tuple[Floats, Floa
     """Two interleaved half circles of `n` points each, the upper with target -1, the lower with +1.
 
     Returns x (2n, 2) and t (2n, 1), float64; `noise` is the standard deviation of what is added to each coordinate.
+
+    >>> x, t = moons(2, noise=0.0)
+    >>> np.hypot(*x[:2].T), np.hypot(*(x[2:] - [1.0, 0.5]).T)  # circles around (0, 0) and (1, 0.5)
+    (array([1., 1.]), array([1., 1.]))
     """
     _check(n, noise)
     rng = np.random.RandomState(seed)
@@ -107,6 +121,10 @@ def spirals(n: int = 200, seed: int = 0, noise: float = 0.05, turns: float = 1.5
     """Two spirals of `n` points each, half a turn apart, wound `turns` times around (0, 0).
 
     Returns x (2n, 2) and t (2n, 1), float64; `noise` is the standard deviation of what is added to each coordinate.
+
+    >>> x, t = spirals(100, noise=0.0)
+    >>> x.shape, bool(np.hypot(*x.T).max() <= 1)
+    ((200, 2), True)
     """
     _check(n, noise)
     rng = np.random.RandomState(seed)

@@ -23,6 +23,7 @@ __all__ = [
     "xavier_uniform", "zeros",
 ]  # fmt: skip
 
+#: (shape, seed, stream, dtype) -> the first values, a tensor.
 Initializer: TypeAlias = Callable[[Shape, int, int, DType], Tensor]
 
 
@@ -66,43 +67,78 @@ def float_dtype(dtype: DType | str) -> DType:
 
 
 def constant(value: float) -> Initializer:
-    """Every element is `value`."""
+    """Every element is `value`.
+
+    >>> from chainrule.nn import Linear
+    >>> Linear(2, 1, init=constant(0.5)).weight
+    Initialized([[0.5],
+                 [0.5]], dtype=float32)
+    """
     return lambda shape, seed, stream, dtype: broadcast_to(as_tensor(value, dtype), shape)
 
 
+#: Every element is 0.
 zeros = constant(0.0)
+#: Every element is 1.
 ones = constant(1.0)
 
 
 def normal(std: float = 1.0, mean: float = 0.0) -> Initializer:
-    """Normally distributed."""
+    """Normally distributed.
+
+    >>> from chainrule import std
+    >>> float(std(normal(std=0.5)((100, 100), seed=0, stream=0, dtype="float64")))
+    0.50
+    """
     _check_scale("normal", "std", std)
     return lambda shape, seed, stream, dtype: random.normal(seed, shape, mean, std, stream=stream, dtype=dtype)
 
 
 def uniform(bound: float) -> Initializer:
-    """Evenly spread from -bound to bound."""
+    """Evenly spread from -bound to bound.
+
+    >>> float(abs(uniform(0.5)((100, 100), seed=0, stream=0, dtype="float64")).max())
+    0.500
+    """
     _check_scale("uniform", "bound", bound)
     return lambda shape, seed, stream, dtype: random.uniform(seed, shape, -bound, bound, stream=stream, dtype=dtype)
 
 
 def xavier_uniform(shape: Shape, seed: int, stream: int, dtype: DType) -> Tensor:
-    """Evenly spread up to sqrt(6 / (inputs + outputs)). Glorot and Bengio (2010)."""
+    """Evenly spread up to sqrt(6 / (inputs + outputs)). Glorot and Bengio (2010).
+
+    >>> float(abs(xavier_uniform((100, 50), seed=0, stream=0, dtype="float64")).max())  # sqrt(6 / 150)
+    0.200
+    """
     return uniform(math.sqrt(6 / sum(_fans(shape))))(shape, seed, stream, dtype)
 
 
 def xavier_normal(shape: Shape, seed: int, stream: int, dtype: DType) -> Tensor:
-    """Normal with the variance 2 / (inputs + outputs). Glorot and Bengio (2010)."""
+    """Normal with the variance 2 / (inputs + outputs). Glorot and Bengio (2010).
+
+    >>> from chainrule import std
+    >>> float(std(xavier_normal((150, 50), seed=0, stream=0, dtype="float64")))  # sqrt(2 / 200)
+    0.10
+    """
     return normal(math.sqrt(2 / sum(_fans(shape))))(shape, seed, stream, dtype)
 
 
 def he_uniform(shape: Shape, seed: int, stream: int, dtype: DType) -> Tensor:
-    """Evenly spread up to sqrt(6 / inputs). He et al. (2015)."""
+    """Evenly spread up to sqrt(6 / inputs). He et al. (2015).
+
+    >>> float(abs(he_uniform((150, 50), seed=0, stream=0, dtype="float64")).max())  # sqrt(6 / 150)
+    0.200
+    """
     return uniform(math.sqrt(6 / _fans(shape)[0]))(shape, seed, stream, dtype)
 
 
 def he_normal(shape: Shape, seed: int, stream: int, dtype: DType) -> Tensor:
-    """Normal with the variance 2 / inputs. He et al. (2015)."""
+    """Normal with the variance 2 / inputs. He et al. (2015).
+
+    >>> from chainrule import std
+    >>> float(std(he_normal((200, 50), seed=0, stream=0, dtype="float64")))  # sqrt(2 / 200)
+    0.10
+    """
     return normal(math.sqrt(2 / _fans(shape)[0]))(shape, seed, stream, dtype)
 
 

@@ -78,6 +78,11 @@ def summary(model: Module, *x: Any, t: Any = None, loss: Callable[..., Any] | No
         loss: the loss whose gradients' shapes are shown; None: the sum of the outputs.
 
     Raises ShapeError, naming the layer, both shapes and the user's line, where a layer does not fit what it gets.
+
+    >>> from chainrule import nn
+    >>> table = summary(nn.Sequential(nn.Linear(2, 3), nn.Tanh()), (32, 2))
+    >>> [(layer.path, layer.outputs) for layer in table.layers], table.parameters
+    ([('0', ((32, 3),)), ('1', ((32, 3),))], 9)
     """
     placeholders = [_placeholder(value, f"x{i}" if len(x) > 1 else "x") for i, value in enumerate(x)]
     y = model(*placeholders)

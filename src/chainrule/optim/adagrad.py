@@ -17,6 +17,10 @@ class Adagrad(Optimizer):
 
     Args:
         eps: keeps the step finite where all gradients were 0.
+
+    >>> from chainrule import variable
+    >>> Adagrad(0.1).update(variable(1.0), variable(4.0), {"s": variable(9.0)}, variable(0))
+    (Tensor(0.92), {'s': Tensor(25.0)})
     """
 
     eps: float = 1e-10

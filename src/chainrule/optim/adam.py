@@ -21,6 +21,11 @@ class Adam(Optimizer):
         b1: how much of the mean m of gradients remains from step to step.
         b2: the same for the mean v of their squares.
         eps: keeps the step finite where all gradients were 0.
+
+    >>> from chainrule import variable
+    >>> p, adam = variable(1.0), Adam(0.1)
+    >>> adam.update(p, variable(2.0), adam.init(p), variable(0))  # the first step is lr, whatever the gradient
+    (Tensor(0.9000), {'m': Tensor(0.2000), 'v': Tensor(0.0040)})
     """
 
     lr: Rate = 1e-3

@@ -17,6 +17,11 @@ class AdamW(Adam):
 
     Args:
         weight_decay: the share of p that a step size of 1 would take away.
+
+    >>> from chainrule import variable
+    >>> p, adamw = variable(1.0), AdamW(0.1)
+    >>> adamw.update(p, variable(2.0), adamw.init(p), variable(0))[0]  # 1 - 0.1 * 0.01 - 0.1
+    Tensor(0.8990)
     """
 
     weight_decay: float = field(default=0.01, kw_only=True)

@@ -17,6 +17,10 @@ class Momentum(Optimizer):
 
     Args:
         mu: how much of the velocity v remains from step to step.
+
+    >>> from chainrule import variable
+    >>> Momentum(0.1).update(variable(1.0), variable(2.0), {"velocity": variable(1.0)}, variable(0))
+    (Tensor(0.71), {'velocity': Tensor(2.9)})
     """
 
     mu: float = 0.9

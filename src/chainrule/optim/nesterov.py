@@ -16,6 +16,10 @@ class Nesterov(Momentum):
     """v <- mu v + g;  p <- p - lr (g + mu v). Nesterov (1983), in the form of Sutskever et al. (2013).
 
     p is the point at which the gradient is taken, as in PyTorch, so that the model always holds it.
+
+    >>> from chainrule import variable
+    >>> Nesterov(0.1).update(variable(1.0), variable(2.0), {"velocity": variable(1.0)}, variable(0))
+    (Tensor(0.539), {'velocity': Tensor(2.9)})
     """
 
     def update(self, p: Tensor, g: Tensor, state: State, step: Tensor) -> tuple[Tensor, State]:

@@ -13,7 +13,9 @@ from chainrule.tensor import Tensor, TensorLike, as_tensor
 
 __all__ = ["Optimizer", "Rate", "State", "check_number", "is_number", "rate_at"]
 
+#: A step size: a number, or a schedule, a function of the step (which counts from 0).
 Rate: TypeAlias = "float | Callable[[Tensor], TensorLike]"
+#: What an optimizer remembers of one parameter, by the names of its formula.
 State: TypeAlias = dict[str, Tensor]
 
 
@@ -28,6 +30,13 @@ class Optimizer:
     A subclass states `update`, and `init` if it has a state. All is done in p's dtype. `step` counts from 0.
 
     Raises OptionError for a step size that is negative, infinite or NaN.
+
+    >>> from chainrule import sign, variable
+    >>> class SignDescent(Optimizer):
+    ...     def update(self, p, g, state, step):
+    ...         return p - self.rate(p, step) * sign(g), state
+    >>> SignDescent(0.1).update(variable(1.0), variable(-7.0), {}, variable(0))
+    (Tensor(1.1), {})
     """
 
     lr: Rate

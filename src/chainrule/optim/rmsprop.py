@@ -18,6 +18,10 @@ class RMSProp(Optimizer):
     Args:
         rho: how much of the mean v of squared gradients remains from step to step.
         eps: keeps the step finite where all gradients were 0.
+
+    >>> from chainrule import variable
+    >>> RMSProp(0.1, rho=0.5).update(variable(1.0), variable(4.0), {"v": variable(2.0)}, variable(0))
+    (Tensor(0.866667), {'v': Tensor(9.0)})
     """
 
     rho: float = 0.99
