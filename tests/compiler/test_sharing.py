@@ -15,6 +15,12 @@ from chainrule.compiler.sharing import is_shared
 RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def small_kernels_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs that no other test compiles, so that no code made with the usual limit is found for them."""
+    monkeypatch.setattr("chainrule.compiler.sharing.LEAST_WORK", 2**18)
+
+
 def digits_like(rows: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     return RNG.normal(size=(rows, width)).astype(np.float32), RNG.integers(0, 7, rows)
 
@@ -46,6 +52,7 @@ def test_every_row_is_computed(rows: int, threads: int, monkeypatch: pytest.Monk
     layer = cr.compile(lambda x, w: cr.tanh(x @ w) + 1.0)
     np.testing.assert_allclose(layer(x, w), np.tanh(x @ w) + 1.0, rtol=1e-12, atol=1e-12)
     assert "@meet" in layer.llvm()
+    assert layer.report().threads == threads
 
 
 @pytest.mark.parametrize("shape", [(130, 300, 500), (64, 400, 300)])

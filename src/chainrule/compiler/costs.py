@@ -25,7 +25,7 @@ class Report:
         bytes_read, bytes_written: between the kernels and memory, every array once a kernel.
         arena_bytes: memory for values in between.
         compile_seconds: from the graph to machine code.
-        threads: how many threads it runs on.
+        threads: how many threads a run has now (`sharing.threads`), 1 where nothing is large enough to share.
     """
 
     kernels: int
@@ -34,7 +34,7 @@ class Report:
     bytes_written: int
     arena_bytes: int
     compile_seconds: float
-    threads: int = 1
+    threads: int
 
     def __str__(self) -> str:
         kernels = f"{self.kernels} kernel{'s' if self.kernels != 1 else ''}"

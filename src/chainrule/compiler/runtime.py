@@ -155,6 +155,7 @@ class Compiled:
     held: Sequence[Sequence[int]]
     arenas: Sequence[int]
     calls_blas: bool
+    shared: bool
     seconds: float
 
     @cached_property
@@ -178,7 +179,8 @@ class Compiled:
 
     def report(self) -> Report:
         """What one run costs (of a training loop: one step)."""
-        return Report(*costs(self.schedules[0]), sum(self.arenas), self.seconds)
+        many = sharing.threads() if self.shared else 1
+        return Report(*costs(self.schedules[0]), sum(self.arenas), self.seconds, many)
 
 
 _CODE: Recent[Compiled] = Recent(256)
@@ -206,7 +208,7 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
         out.name = f"{source.name}'"
     for part in found:  # what is kept keeps no graph alive, nor its arrays
         part.views, part.held, part.kernels = {}, [], [without_nodes(kernel) for kernel in part.kernels]
-    return Compiled(code, found, places, held, made.arenas, bool(routines), time.perf_counter() - began)
+    return Compiled(code, found, places, held, made.arenas, bool(routines), made.shared, time.perf_counter() - began)
 
 
 def _refused(parts: Sequence[Part], error: Exception) -> CompileError:
