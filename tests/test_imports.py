@@ -55,6 +55,8 @@ OPTIONAL_PACKAGES = {
 OPTIONAL_AT_TOP = {("chainrule.compiler.llvm", "llvmlite")}
 # Imports of the package's own modules inside a function: (who, what).
 LATE = {("chainrule", "chainrule.plot"), ("chainrule.compiler.runtime", "chainrule.compiler.llvm")}
+# Core packages imported inside a function, since importing them takes long: (who, what).
+LATE_PACKAGES = {("chainrule.training.progress", "tqdm")}
 # Imports that only a type checker sees and that go against the rows: (who, what).
 FOR_TYPES = {("chainrule.graph", "chainrule.primitive")}
 
@@ -156,7 +158,7 @@ def fault_outside(edge: Edge) -> str:
     if top in OPTIONAL_PACKAGES:
         allowed = edge.late or edge.for_types or (edge.importer, top) in OPTIONAL_AT_TOP
         return "" if allowed else "an optional package is imported inside the function that uses it"
-    if edge.late:
+    if edge.late and (edge.importer, top) not in LATE_PACKAGES:
         return "an import inside a function, of a package that is always there"
     return "" if top in CORE_PACKAGES or top in sys.stdlib_module_names else "not a dependency"
 
