@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, targets
-from chainrule.formula import Expr, Var
+from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, expressions, targets
+from chainrule.formula import Var
 
 __all__ = ["Report", "costs"]
 
@@ -61,7 +61,7 @@ def _product(kernel: Product) -> tuple[int, int, int]:
 def _kernel(kernel: Kernel) -> tuple[int, int, int]:
     flops, read, written = 0, Counter[Buffer](), Counter[Buffer]()
     own = set(targets(kernel)) if kernel.ordered is None else set()
-    for expr in _expressions(kernel):
+    for expr in expressions(kernel):
         turns = _turns(expr.needs | set(expr.data[1]) if expr.op == "reduce" else expr.needs)
         if expr.op not in _NO_WORK:
             flops += turns
@@ -81,17 +81,3 @@ def _bytes(elements: Counter[Buffer]) -> int:
 
 def _turns(variables: Iterable[Var]) -> int:
     return math.prod(v.size for v in variables)
-
-
-def _expressions(kernel: Kernel) -> Iterator[Expr]:
-    """Every expression of a kernel once."""
-    stack = [write.value for write in kernel.writes]
-    stack += [var.value for write in kernel.writes for var, _ in write.place.terms if var.value is not None]
-    seen: set[int] = set()
-    while stack:
-        expr = stack.pop()
-        if id(expr) not in seen:
-            seen.add(id(expr))
-            yield expr
-            stack.extend(expr.args)
-            stack.extend(var.value for var, _ in expr.place.terms if var.value is not None)

@@ -10,7 +10,8 @@ from chainrule.formula import Affine, Expr, Var
 from chainrule.graph import Node
 
 __all__ = [
-    "Buffer", "Kernel", "Product", "Rows", "Schedule", "Write", "reads", "strides_of", "targets", "without_nodes",
+    "Buffer", "Kernel", "Product", "Rows", "Schedule", "Write", "expressions", "reads", "strides_of", "targets",
+    "without_nodes",
 ]  # fmt: skip
 
 
@@ -94,25 +95,27 @@ def without_nodes(kernel: Kernel | Product) -> Kernel | Product:
     return replace(kernel, writes=tuple(replace(write, node=None) for write in kernel.writes))
 
 
-def reads(kernel: Kernel | Product) -> Iterator[tuple[Buffer, Affine | None]]:
-    """Every (buffer, offset) that a kernel reads, each expression once; offset None: all of it."""
-    if isinstance(kernel, Product):
-        yield kernel.a[0], None
-        yield kernel.b[0], None
-        return
+def expressions(kernel: Kernel) -> Iterator[Expr]:
+    """Every expression of a kernel once, those that say where it reads and writes included."""
     seen: set[int] = set()
     stack = [write.value for write in kernel.writes]
     stack += [var.value for write in kernel.writes for var, _ in write.place.terms if var.value is not None]
     while stack:
         expr = stack.pop()
-        if id(expr) in seen:
-            continue
-        seen.add(id(expr))
-        stack.extend(expr.args)
-        if expr.op == "read":
-            source, offset = expr.data
-            yield source, offset
-            stack.extend(var.value for var, _ in offset.terms if var.value is not None)
+        if id(expr) not in seen:
+            seen.add(id(expr))
+            yield expr
+            stack.extend(expr.args)
+            stack.extend(var.value for var, _ in expr.place.terms if var.value is not None)
+
+
+def reads(kernel: Kernel | Product) -> Iterator[tuple[Buffer, Affine | None]]:
+    """Every (buffer, offset) that a kernel reads, each expression once; offset None: all of it."""
+    if isinstance(kernel, Product):
+        yield kernel.a[0], None
+        yield kernel.b[0], None
+    else:
+        yield from (expr.data for expr in expressions(kernel) if expr.op == "read")
 
 
 def strides_of(shape: Sequence[int]) -> list[int]:
