@@ -13,7 +13,7 @@ from chainrule.compiler import blas
 from chainrule.compiler.axes import all_of, strips, vector_axis
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Write, targets
 from chainrule.compiler.scalars import type_of
-from chainrule.compiler.sharing import PIECE, Share, share_of
+from chainrule.compiler.sharing import PIECE, PRODUCT_PIECE, Share, share_of
 from chainrule.compiler.sums import ACCUMULATORS, UNROLLED, UNROLLED_TOTAL, VECTOR_BYTES, Sums, most_lanes
 from chainrule.compiler.text import Text, Value
 from chainrule.compiler.values import Strip
@@ -23,7 +23,6 @@ __all__ = ["write_kernel"]
 
 _REGISTERS = 16  # vectors that the sums of a block may carry
 _MOST_ROWS = 4  # divides a piece of a shared axis
-_PRODUCT_PIECE = 64  # rows of a product that one call of BLAS computes where threads share it
 _TOGETHER = 4  # strips of the widest kind that are computed at once
 
 
@@ -62,11 +61,11 @@ def _write_product(text: Text, kernel: Product, pointers: dict[Buffer, Value], s
     if not shared:
         part("0", m)
         return
-    mine = share_of(text, m, _PRODUCT_PIECE)
+    mine = share_of(text, m, PRODUCT_PIECE)
     begun = text.let(f"icmp slt i64 {mine.start}, {mine.stop}")
-    text.when(begun, lambda: text.loop(mine.start, mine.stop, _PRODUCT_PIECE, [], lambda i, _: part(i, _PRODUCT_PIECE)))
-    if m % _PRODUCT_PIECE:
-        text.when(mine.last, lambda: part(str(m // _PRODUCT_PIECE * _PRODUCT_PIECE), m % _PRODUCT_PIECE))
+    text.when(begun, lambda: text.loop(mine.start, mine.stop, PRODUCT_PIECE, [], lambda i, _: part(i, PRODUCT_PIECE)))
+    if m % PRODUCT_PIECE:
+        text.when(mine.last, lambda: part(str(m // PRODUCT_PIECE * PRODUCT_PIECE), m % PRODUCT_PIECE))
 
 
 class _Loops(Sums):

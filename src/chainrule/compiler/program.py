@@ -119,7 +119,9 @@ class _Part:
                 head = f"define internal void @{name}(ptr %table, ptr %flags, i64 %index{more}) noinline"
                 self.text.functions[name] = f"{head} {{\nentry:\n{lines}\n  ret void\n}}"
                 self.text.do(f"call void @{name}(ptr %table, ptr %flags, i64 {index}{more})")
-        self._alone(self.text, lambda: self._copy(index))
+        moved = [pair for pair in carried_buffers(self.found, self.loop) if pair[0] not in self.aliased]
+        if moved:
+            self._alone(self.text, lambda: self._copy(moved, index))
 
     def _write(self, text: Text, kernels: Sequence[Kernel | Product], index: Value) -> None:
         used = [buffer for kernel in kernels for buffer in (*targets(kernel), *(b for b, _ in reads(kernel)))]
@@ -140,16 +142,15 @@ class _Part:
         else:
             body()
 
-    def _copy(self, index: Value) -> None:
+    def _copy(self, pairs: Sequence[tuple[Buffer, Buffer]], index: Value) -> None:
         """Carried results that have a place of their own, to the inputs that they become."""
         text = self.text
-        for out, source in carried_buffers(self.found, self.loop):
-            if out not in self.aliased:
-                here = self._pointers(text, dict.fromkeys((out, source)), index)
-                nbytes = out.size * out.dtype.itemsize
-                text.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
-                copied = f"ptr {here[source]}, ptr {here[out]}, i64 {nbytes}, i1 false"
-                text.do(f"call void @llvm.memcpy.p0.p0.i64({copied})")
+        text.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
+        for out, source in pairs:
+            here = self._pointers(text, dict.fromkeys((out, source)), index)
+            nbytes = out.size * out.dtype.itemsize
+            copied = f"ptr {here[source]}, ptr {here[out]}, i64 {nbytes}, i1 false"
+            text.do(f"call void @llvm.memcpy.p0.p0.i64({copied})")
 
     def _pointers(self, text: Text, used: Mapping[Buffer, None], index: Value) -> dict[Buffer, Value]:
         """The addresses of `used` in the turn `index`."""

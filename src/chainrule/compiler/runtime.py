@@ -195,7 +195,8 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
             part.kernels = merged(part.kernels)
         made = assemble(found[0], loop, *found[1:])
         routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
-        symbols = {routine: blas.address(routine) for routine in routines} | sharing.yielding()
+        symbols = {routine: blas.address(routine) for routine in routines}
+        symbols |= sharing.yielding() if made.shared else {}
         code = llvm.compiled(made.ir, ENTRY, symbols, made.shared)
         if made.shared:
             code = replace(code, call=sharing.together(code.call))

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from chainrule.compiler.axes import all_of, vector_axis
@@ -20,9 +21,21 @@ from chainrule.compiler.kernels import Kernel, Product
 from chainrule.compiler.text import Text, Value
 from chainrule.formula import Expr
 
-__all__ = ["MEET", "PIECE", "Share", "is_shared", "meet", "share_of", "threads", "together", "yielding"]
+__all__ = [
+    "MEET",
+    "PIECE",
+    "PRODUCT_PIECE",
+    "Share",
+    "is_shared",
+    "meet",
+    "share_of",
+    "threads",
+    "together",
+    "yielding",
+]
 
 PIECE = 16  # rows of a loop nest
+PRODUCT_PIECE = 64  # rows of a product that one call of BLAS computes
 # Scalar operations from which a kernel is shared, measured with 1 and 2 threads in turns: a step of 2048-2048-2048-10
 # with 256 rows then takes 1/1.8 of the time; kernels of less than about a millisecond gained nothing.
 LEAST_WORK = 2**25
@@ -43,8 +56,10 @@ class Share:
 
 def is_shared(kernel: Kernel | Product) -> bool:
     """Whether a kernel is worth the meeting after it."""
+    if not yielding():
+        return False
     if isinstance(kernel, Product):
-        return kernel.sizes[0] >= 2 * PIECE and math.prod(kernel.sizes) >= LEAST_WORK
+        return kernel.sizes[0] >= 2 * PRODUCT_PIECE and math.prod(kernel.sizes) >= LEAST_WORK
     plain = kernel.ordered is None and not kernel.zeroes and not any(write.adds for write in kernel.writes)
     direct = all(var.value is None for write in kernel.writes for var, _ in write.place.terms)
     vector = vector_axis(kernel)
@@ -113,8 +128,9 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@cache
 def yielding() -> dict[str, int]:
-    """The address of what a thread calls to let others run; empty where the system has none."""
+    """The address of what a thread calls to let others run; empty where the system has none: then nothing is shared."""
     try:
         return {"sched_yield": ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0}
     except (AttributeError, OSError, TypeError):
