@@ -114,7 +114,7 @@ class _Part:
                 name = f"{ENTRY}_{self.first}_{i}"
                 body = self.text.beside()
                 self._write(body, piece, "%index")
-                lines = "\n".join(body.lines)
+                lines = "\n".join([*body.on_entry(), *body.lines])
                 more = _THREADS if self.shared else ""
                 head = f"define internal void @{name}(ptr %table, ptr %flags, i64 %index{more}) noinline"
                 self.text.functions[name] = f"{head} {{\nentry:\n{lines}\n  ret void\n}}"
