@@ -69,3 +69,17 @@ def test_streams_move_from_step_to_step() -> None:
     loop.run([state, np.arange(6.0)], [np.empty(()), seen], steps=3)
     np.testing.assert_array_equal(seen, [10.0, 60.0, 150.0])
     assert state == 15.0
+
+
+def test_products_in_a_program_of_several_functions() -> None:
+    """A long program is cut into functions: each holds the constants that BLAS takes by address."""
+    pytest.importorskip("scipy")
+    x, w = cr.Input((64, 64), name="x"), cr.Input((64, 64), name="w")
+    y = x
+    for _ in range(120):
+        y = y + cr.tanh(y @ w.T) * 0.01
+    arrays = [np.random.RandomState(0).randn(64, 64), np.random.RandomState(1).randn(64, 64) * 0.1]
+    program = CompiledProgram([x, w], [y])
+    np.testing.assert_allclose(program(*arrays)[0], Program([x, w], [y])(*arrays)[0], rtol=1e-9, atol=1e-9)
+    ir = assemble(schedule([x, w], [y])).ir
+    assert ir.count("define internal void @run_") > 1 and "@dgemm" in ir
