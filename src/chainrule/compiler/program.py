@@ -19,6 +19,8 @@ __all__ = ["ENTRY", "Assembled", "Loop", "assemble", "carried_buffers"]
 ENTRY = "run"
 _THREADS = ", i64 %tid, i64 %threads, ptr %meeting"
 _LONGEST = 800  # expressions in one LLVM function
+_NEAR = 512  # bytes of a value that a loop keeps on the stack: LLVM then keeps what it can in registers
+_NEAR_ALL = 4096  # bytes of all of them
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ def _period(text: Text, parts: Sequence[_Part], period: Value) -> list[Value]:
         parts[0].once(i)
         return []
 
+    parts[0].fetch()
     text.loop(start, stop, 1, [], turn)
+    parts[0].put_back()
     return []
 
 
@@ -101,6 +105,11 @@ class _Part:
         self.pieces = list(_pieces(found.kernels))
         few = len(self.pieces) <= 1
         self.fixed = self._addresses(text, dict.fromkeys(found.buffers)) if few else None
+        self.near: dict[Buffer, Value] = {}
+        if self.fixed is not None and not shared:
+            near = _near(found, loop)
+            self.near = {buffer: text.room(_nbytes(buffer)) for buffer in near if buffer not in self.aliased}
+            self.near |= {b: self.near[other] for b, other in self.aliased.items() if other in self.near}
 
     def once(self, index: Value) -> None:
         """All kernels, for the turn `index`: here if they are few, else in functions of bounded length.
@@ -123,6 +132,20 @@ class _Part:
         if moved:
             self._alone(self.text, lambda: self._copy(moved, index))
 
+    def fetch(self) -> None:
+        """Carried values that are near while steps are made: from where they lie."""
+        self._transfer(lambda here, there: (here, there))
+
+    def put_back(self) -> None:
+        """The same, to where they lie: a record, and the caller, find them there."""
+        self._transfer(lambda here, there: (there, here))
+
+    def _transfer(self, direction: Callable[[Value, Value], tuple[Value, Value]]) -> None:
+        for _, source in carried_buffers(self.found, self.loop):
+            if source in self.near:
+                assert self.fixed is not None
+                _memcpy(self.text, *direction(self.near[source], self.fixed[source]), _nbytes(source))
+
     def _write(self, text: Text, kernels: Sequence[Kernel | Product], index: Value) -> None:
         used = [buffer for kernel in kernels for buffer in (*targets(kernel), *(b for b, _ in reads(kernel)))]
         here = self._pointers(text, dict.fromkeys(used), index)
@@ -144,18 +167,14 @@ class _Part:
 
     def _copy(self, pairs: Sequence[tuple[Buffer, Buffer]], index: Value) -> None:
         """Carried results that have a place of their own, to the inputs that they become."""
-        text = self.text
-        text.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
         for out, source in pairs:
-            here = self._pointers(text, dict.fromkeys((out, source)), index)
-            nbytes = out.size * out.dtype.itemsize
-            copied = f"ptr {here[source]}, ptr {here[out]}, i64 {nbytes}, i1 false"
-            text.do(f"call void @llvm.memcpy.p0.p0.i64({copied})")
+            here = self._pointers(self.text, dict.fromkeys((out, source)), index)
+            _memcpy(self.text, here[source], here[out], _nbytes(out))
 
     def _pointers(self, text: Text, used: Mapping[Buffer, None], index: Value) -> dict[Buffer, Value]:
         """The addresses of `used` in the turn `index`."""
         pointers = self.fixed if self.fixed is not None and text is self.text else self._addresses(text, used)
-        return pointers | _moved(text, used, self.loop, pointers, index)
+        return pointers | _moved(text, used, self.loop, pointers, index) | self.near
 
     def _addresses(self, text: Text, used: Mapping[Buffer, None]) -> dict[Buffer, Value]:
         """Where `used` begin; always written in the same order."""
@@ -170,6 +189,28 @@ class _Part:
             if buffer.kind == "arena" and buffer.place >= 0:  # else it is never stored
                 pointers[buffer] = text.let(f"getelementptr inbounds i8, ptr {arena}, i64 {buffer.place}")
         return pointers | {buffer: pointers[other] for buffer, other in self.aliased.items() if buffer in used}
+
+
+def _near(found: Schedule, loop: Loop) -> list[Buffer]:
+    """What a loop's steps hand to one another, and to themselves, in places of the stack: small values."""
+    carried = {buffer for pair in carried_buffers(found, loop) for buffer in pair}
+    chosen: list[Buffer] = []
+    left = _NEAR_ALL
+    for buffer in found.buffers if loop.carried else ():
+        inside = buffer in carried or (buffer.kind == "arena" and buffer.place >= 0)
+        if inside and _nbytes(buffer) <= min(_NEAR, left):
+            chosen.append(buffer)
+            left -= _nbytes(buffer)
+    return chosen
+
+
+def _nbytes(buffer: Buffer) -> int:
+    return buffer.size * buffer.dtype.itemsize
+
+
+def _memcpy(text: Text, to: Value, source: Value, nbytes: int) -> None:
+    text.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
+    text.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {to}, ptr {source}, i64 {nbytes}, i1 false)")
 
 
 def _write_all(text: Text, kernels: Sequence[Kernel | Product], pointers: dict[Buffer, Value]) -> None:

@@ -182,6 +182,8 @@ def _cast(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width
     if dtype.kind == "b":
         compare = "fcmp une" if source.kind == "f" else "icmp ne"
         return text.let(f"{compare} {t} {args[0]}, {_constant(0, source, width)}")
+    if source.kind == "b" and dtype.kind == "f":  # a conversion of bits takes four instructions
+        return _select(text, args[0], _constant(1, dtype, width), _constant(0, dtype, width), dtype, width)
     if source.kind == dtype.kind == "f":
         name = "fpext" if dtype.itemsize > source.itemsize else "fptrunc"
     elif source.kind == "f":

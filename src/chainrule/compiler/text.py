@@ -21,6 +21,7 @@ class Text:
     declared: set[str] = field(default_factory=set)
     functions: dict[str, str] = field(default_factory=dict)  # what this one calls, written beside it
     slots: dict[tuple[str, str], Value] = field(default_factory=dict)
+    rooms: list[tuple[Value, int]] = field(default_factory=list)
     _count: int = 0
 
     def beside(self) -> Text:
@@ -48,9 +49,15 @@ class Text:
             self.slots[kind, value] = "%" + self.name("slot")
         return self.slots[kind, value]
 
+    def room(self, nbytes: int) -> Value:
+        """The address of memory on the stack, made on entry. LLVM turns it into registers where it can."""
+        self.rooms.append(("%" + self.name("room"), nbytes))
+        return self.rooms[-1][0]
+
     def on_entry(self) -> list[str]:
-        """The instructions that make the slots."""
-        return [
+        """The instructions that make the slots and rooms."""
+        rooms = [f"  {name} = alloca [{nbytes} x i8], align 64" for name, nbytes in self.rooms]
+        return rooms + [
             line
             for (kind, value), name in self.slots.items()
             for line in (f"  {name} = alloca {kind}", f"  store {kind} {value}, ptr {name}")
