@@ -20,7 +20,7 @@ def vector_axis(kernel: Kernel) -> Var | None:
     """The axis of the result along which a kernel's vectors run, if any."""
     values = [write.value for write in kernel.writes]
     indirect = {v for w in kernel.writes for var, _ in w.place.terms if var.value for v in var.value.needs}
-    best: tuple[int, int] | None = None
+    best: tuple[float, int] | None = None
     chosen = None
     for var in kernel.space:
         contiguous = all(write.place.stride(var) == 1 for write in kernel.writes)
@@ -71,12 +71,13 @@ def all_of(expr: Expr) -> Iterator[Expr]:
             stack.extend(found.args)
 
 
-def _scattered(expr: Expr, var: Var) -> int:
-    """How many reads do not stand still and are not contiguous along `var`."""
-    count = 0
+def _scattered(expr: Expr, var: Var) -> float:
+    """How many reads do not stand still and are not contiguous along `var`; one of every other element is half-way."""
+    count = 0.0
     for found in all_of(expr):
         if found.op == "read":
             place: Affine = found.data[1]
             indirect = any(v.value is not None and var in v.value.needs for v, _ in place.terms)
-            count += indirect or place.stride(var) not in (0, 1)
+            stride = place.stride(var)
+            count += 1 if indirect or stride not in (0, 1, 2) else 0.25 if stride == 2 else 0
     return count

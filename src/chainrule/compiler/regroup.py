@@ -1,0 +1,90 @@
+"""Sums and products in the order that costs least: the same terms and factors, rounded in another order.
+
+Only what cannot make a finite number overflow is moved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from chainrule.compiler.axes import vector_axis
+from chainrule.compiler.kernels import Kernel, Product, Write, expressions
+from chainrule.formula import Expr, Var
+
+__all__ = ["regrouped"]
+
+
+def regrouped(kernels: Sequence[Kernel | Product]) -> list[Kernel | Product]:
+    """The same kernels, their values regrouped."""
+    return [kernel if isinstance(kernel, Product) else _Regrouping(kernel).kernel() for kernel in kernels]
+
+
+class _Regrouping:
+    """The values of one kernel. What several expressions share stays as it is, and shared."""
+
+    def __init__(self, original: Kernel):
+        self.original = original
+        self.vector = vector_axis(original)
+        self.uses = Counter(id(arg) for expr in expressions(original) for arg in expr.args)
+        self.made: dict[int, Expr] = {}
+
+    def kernel(self) -> Kernel:
+        def written(write: Write) -> Write:
+            return replace(write, value=self._of(write.value))
+
+        return replace(self.original, writes=tuple(written(write) for write in self.original.writes))
+
+    def _of(self, expr: Expr) -> Expr:
+        if id(expr) not in self.made:
+            args = tuple(self._of(arg) for arg in expr.args)
+            same = all(a is b for a, b in zip(args, expr.args, strict=True))
+            self.made[id(expr)] = self._better(expr, expr if same else replace(expr, args=args))
+        return self.made[id(expr)]
+
+    def _better(self, before: Expr, expr: Expr) -> Expr:
+        if expr.dtype.kind != "f" or expr.op not in ("add", "multiply"):
+            return expr
+        for one, other in ((0, 1), (1, 0)):
+            alone = self.uses[id(before.args[one])] == 1
+            a, b = expr.args[one], expr.args[other]
+            if expr.op == "add" and b.op not in ("add", "multiply") and (products := self._products(before.args[one])):
+                return _sum([b, *map(self._of, products)])
+            if alone and expr.op == "multiply" and a.op == "multiply" and b.op == "const" and abs(b.data) <= 1:
+                return self._scaled(a, b)
+        return expr
+
+    def _products(self, expr: Expr) -> list[Expr]:
+        """The terms of a written-out sum of products that is used once; none if it is anything else.
+
+        Begun by another number, such as a bias, every one of its additions is one with a multiplication.
+        """
+        terms: list[Expr] = []
+        while expr.op == "add" and expr.args[1].op == "multiply" and self.uses[id(expr)] == 1:
+            terms.insert(0, expr.args[1])
+            expr = expr.args[0]
+        return [expr, *terms] if terms and expr.op == "multiply" else []
+
+    def _scaled(self, product: Expr, factor: Expr) -> Expr:
+        """factor * product, where the operand of `product` takes it that has the fewest values."""
+        a, b = product.args
+        fewer, more = (a, b) if self._values(a) <= self._values(b) else (b, a)
+        return replace(product, args=(replace(product, args=(factor, fewer)), more))
+
+    def _values(self, expr: Expr) -> tuple[int, bool]:
+        """How many values it has, in vectors; of as many, those come first that this step did not make."""
+        ours = [read for read in _reads(expr) if read.data[0].kind == "arena"]
+        return math.prod(-(-var.size // 8) if var is self.vector else var.size for var in expr.needs), bool(ours)
+
+
+def _reads(expr: Expr) -> list[Expr]:
+    return [expr] if expr.op == "read" else [found for arg in expr.args for found in _reads(arg)]
+
+
+def _sum(terms: Sequence[Expr]) -> Expr:
+    total = terms[0]
+    for term in terms[1:]:
+        total = Expr("add", (total, term), term.dtype)
+    return total
