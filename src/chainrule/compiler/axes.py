@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from chainrule.compiler.kernels import Kernel
 from chainrule.formula import Affine, Expr, Var
 
-__all__ = ["all_of", "strips", "sum_axis", "vector_axis"]
+__all__ = ["all_of", "crossing_axis", "strips", "sum_axis", "vector_axis"]
 
 _LONG_ENOUGH = 4
 
@@ -33,9 +33,24 @@ def vector_axis(kernel: Kernel) -> Var | None:
         return None
     sums = [e for value in values for e in all_of(value) if e.op == "reduce" and e.data[0] != "argmax"]
     inner = [axis for e in sums for axis in [sum_axis(e.args[0], e.data[1])] if axis is not None]
-    if inner and (best[0] < 0 or chosen.size < _LONG_ENOUGH) and max(v.size for v in inner) >= _LONG_ENOUGH:
+    if chosen.size < _LONG_ENOUGH and inner and max(v.size for v in inner) >= _LONG_ENOUGH:
         return None
     return chosen
+
+
+def crossing_axis(kernel: Kernel, expr: Expr, along: Var) -> Var | None:
+    """The variable of a sum along which it is contiguous, if it is not along `along`.
+
+    The vectors of such a sum run along its own variable, for every lane of `along` one.
+    """
+    (body,), (kind, over) = expr.args, expr.data
+    if kind == "argmax" or along not in body.needs or not _scattered(body, along):
+        return None
+    var = sum_axis(body, over)
+    own = {write.target for write in kernel.writes}
+    if var is None or _scattered(body, var) or any(e.op == "read" and e.data[0] in own for e in all_of(body)):
+        return None
+    return var
 
 
 def sum_axis(body: Expr, over: Sequence[Var]) -> Var | None:

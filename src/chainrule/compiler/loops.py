@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chainrule.compiler import blas
-from chainrule.compiler.axes import all_of, strips, vector_axis
+from chainrule.compiler.axes import all_of, crossing_axis, strips, vector_axis
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Write, targets
 from chainrule.compiler.scalars import type_of
 from chainrule.compiler.sharing import PIECE, PRODUCT_PIECE, Share, share_of
@@ -154,7 +154,7 @@ class _Loops(Sums):
         self._through(outer, rows, block, single)
 
     def _cut(self, var: Var) -> list[tuple[int, int, int]]:
-        return list(strips(var.size, _lanes(self.kernel)))
+        return list(strips(var.size, _lanes(self.kernel, var)))
 
     def _strips(self, var: Var, rows: Sequence[dict[Var, Value]] = ({},)) -> None:
         """The vector axis in strips, all at once where a sum then keeps all its accumulators in registers.
@@ -200,6 +200,7 @@ class _Loops(Sums):
                 stack.extend(expr.args)
                 continue
             whole = var in expr.needs and expr.data[0] != "argmax" and all(v.size for v in expr.data[1])
+            whole = whole and crossing_axis(self.kernel, expr, var) is None
             if whole and expr not in found and not any(e.op == "read" and e.data[0] in own for e in all_of(expr)):
                 found.append(expr)
         return found
@@ -234,9 +235,10 @@ def _needed_by_places(kernel: Kernel) -> set[Var]:
     return {v for write in kernel.writes for var, _ in write.place.terms if var.value for v in var.value.needs}
 
 
-def _lanes(kernel: Kernel) -> int:
+def _lanes(kernel: Kernel, along: Var) -> int:
     """The widest strip of a kernel: several vectors where it sums, so that several accumulators are carried."""
     values = [write.value for write in kernel.writes]
     sums = [e for value in values for e in all_of(value) if e.op == "reduce"]
+    sums = [e for e in sums if crossing_axis(kernel, e, along) is None]
     most = VECTOR_BYTES // max(value.dtype.itemsize for value in values)
     return max((most_lanes(e.args[0], e.dtype) for e in sums), default=most)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from chainrule.compiler.axes import all_of, strips, sum_axis
+from chainrule.compiler.axes import all_of, crossing_axis, strips, sum_axis
 from chainrule.compiler.scalars import FLAGS, emit, literal, splat, type_of
 from chainrule.compiler.text import Value
 from chainrule.compiler.values import INDEX, Strip, Values
@@ -36,6 +37,9 @@ class Sums(Values):
         if not all(var.size for var in over):
             return splat(self.text, first, expr.dtype, self.width)
         self._hoist(body, set(over) | self._unbound())
+        crossing = crossing_axis(self.kernel, expr, self.along) if self.along is not None and self.width > 1 else None
+        if crossing is not None:
+            return self._crossing(expr, kind, [var for var in over if var is not crossing], crossing)
         vector = sum_axis(body, over) if self.width == 1 else None
         if vector is not None:
             return self._across(expr, kind, [var for var in over if var is not vector], vector)
@@ -68,7 +72,11 @@ class Sums(Values):
 
     def _plus(self, kind: str, total: Value, body: Expr, dtype: DType, strip: Strip) -> Value:
         with self._in(strip):
-            return self._combine(kind, total, self._value(body), dtype)
+            found = self._combine(kind, total, self._value(body), dtype)
+            if not self.active:
+                return found
+            t = type_of(dtype, self.width)
+            return self.text.let(f"select <{self.width} x i1> {self._mask(self.width)}, {t} {found}, {t} {total}")
 
     def _combine(self, kind: str, a: Value, b: Value, dtype: DType) -> Value:
         if kind == "sum":
@@ -82,7 +90,7 @@ class Sums(Values):
 
         The partial result of a strip is folded to the width of the next one, which goes on from there.
         """
-        (body,), dtype = expr.args, expr.dtype
+        (body,), dtype, along = expr.args, expr.dtype, self.along
         self.along = var
         partial, lanes = _identity(kind, dtype), 1
 
@@ -101,8 +109,64 @@ class Sums(Values):
             else:
                 (partial,) = self.text.loop(start, stop, width, [(type_of(dtype, width), partial)], turn)
         partial = self._folded(kind, partial, dtype, lanes, 1)
-        self.width, self.along = 1, None
+        self.width, self.along = 1, along
         return partial
+
+    def _crossing(self, expr: Expr, kind: str, outer: list[Var], var: Var) -> Value:
+        """A reduction in every lane of `along`, whose vectors run along its own variable `var`."""
+        (body,), dtype, along, width = expr.args, expr.dtype, self.along, self.width
+        assert along is not None
+        lanes = min(VECTOR_BYTES // dtype.itemsize, 1 << (var.size - 1).bit_length())
+        first, shared = self.bound[along], (along, self._context())
+        rows = [Strip(self._context(), lanes, self._context(), {along: self._shifted(first, k)}) for k in range(width)]
+
+        def turn(i: Value, carried: list[Value]) -> list[Value]:
+            made = [replace(row, bound={**row.bound, var: i}) for row in rows]
+            with self._scope({}):
+                return self._accumulate(kind, dtype, outer, carried, body, made)
+
+        self.along, self.still = var, shared
+        totals = [splat(self.text, _identity(kind, dtype), dtype, lanes)] * width
+        whole = var.size // lanes * lanes
+        if whole // lanes <= UNROLLED // 2:
+            for i in range(0, whole, lanes):
+                totals = turn(str(i), totals)
+        else:
+            carried = [(type_of(dtype, lanes), total) for total in totals]
+            totals = self.text.loop(0, whole, lanes, carried, turn)
+        if var.size % lanes:
+            self.active = var.size % lanes
+            totals = turn(str(whole), totals)
+            self.active = 0
+        self.along, self.still = along, None
+        found = self._lanes_folded(kind, totals, dtype, lanes)
+        self.width = width
+        return found
+
+    def _lanes_folded(self, kind: str, totals: list[Value], dtype: DType, lanes: int) -> Value:
+        """The reduction of every vector of `totals`, one a lane: vectors are combined in pairs, lane by lane."""
+        if len(totals) < lanes:
+            totals = [self._folded(kind, total, dtype, lanes, len(totals)) for total in totals]
+            lanes = len(totals)
+        size = 1
+        while size < lanes:
+            totals = [self._pair(kind, a, b, dtype, lanes, size) for a, b in zip(totals[::2], totals[1::2], strict=True)]
+            size *= 2
+        while len(totals) > 1:
+            totals = [self._shuffled(a, b, dtype, lanes, range(2 * lanes)) for a, b in zip(totals[::2], totals[1::2], strict=True)]
+            lanes *= 2
+        return totals[0]
+
+    def _pair(self, kind: str, a: Value, b: Value, dtype: DType, lanes: int, size: int) -> Value:
+        """Two vectors, in which groups of `size` lanes repeat, as one in which groups of twice the size do."""
+        low = [k + from_b for g in range(0, lanes, 2 * size) for from_b in (0, lanes) for k in range(g, g + size)]
+        one, other = (self._shuffled(a, b, dtype, lanes, [k + by for k in low]) for by in (0, size))
+        self.width = lanes
+        return self._combine(kind, one, other, dtype)
+
+    def _shuffled(self, a: Value, b: Value, dtype: DType, lanes: int, chosen: Sequence[int]) -> Value:
+        t, mask = type_of(dtype, lanes), ", ".join(f"i32 {k}" for k in chosen)
+        return self.text.let(f"shufflevector {t} {a}, {t} {b}, <{len(chosen)} x i32> <{mask}>")
 
     def _folded(self, kind: str, value: Value, dtype: DType, width: int, wanted: int) -> Value:
         """The upper half of the lanes combined with the lower half, until `wanted` lanes are left."""

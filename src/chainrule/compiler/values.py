@@ -46,6 +46,8 @@ class Values:
         self.width = 1  # lanes of the vector variable `along`
         self.context = self.row = self.contexts = 0  # which strip, and which row, values belong to; 0: to none
         self.along: Var | None = None
+        self.active = 0  # the lanes that are read, if not all are
+        self.still: tuple[Var, int] | None = None  # a variable, and the context of what does not depend on it
         self.kept: list[Expr] = []  # expressions made here stay alive, since they are known by identity
 
     def _context(self) -> int:
@@ -56,13 +58,11 @@ class Values:
     @contextmanager
     def _in(self, strip: Strip) -> Iterator[None]:
         """Values are those of `strip`."""
-        before = self.context, self.row, self.width
+        before = self.context, self.row, self.width, self.bound
         self.context, self.row, self.width = strip.context, strip.row, strip.width
-        self.bound.update(strip.bound)
+        self.bound = {**self.bound, **strip.bound}
         yield
-        for var in strip.bound:
-            del self.bound[var]
-        self.context, self.row, self.width = before
+        self.context, self.row, self.width, self.bound = before
 
     @contextmanager
     def _scope(self, bound: dict[Var, Value]) -> Iterator[None]:
@@ -147,10 +147,22 @@ class Values:
 
     def _load(self, address: Value, dtype: DType, width: int) -> Value:
         if dtype.kind != "b":
-            return self.text.let(f"load {type_of(dtype, width)}, ptr {address}, align {dtype.itemsize}")
+            return self._loaded(address, dtype, width)
         byte = np.dtype("uint8")
-        raw = self.text.let(f"load {type_of(byte, width)}, ptr {address}, align 1")
+        raw = self._loaded(address, byte, width)
         return emit(self.text, "cast", [raw], [byte], dtype, width)
+
+    def _loaded(self, address: Value, dtype: DType, width: int) -> Value:
+        t = type_of(dtype, width)
+        if width == 1 or not self.active:
+            return self.text.let(f"load {t}, ptr {address}, align {dtype.itemsize}")
+        name = f"llvm.masked.load.v{width}{'f' if dtype.kind == 'f' else 'i'}{8 * dtype.itemsize}.p0"
+        mask, align = (f"<{width} x i1>", self._mask(width)), ("i32", str(dtype.itemsize))
+        return self.text.call(name, t, ("ptr", address), align, mask, (t, "zeroinitializer"))
+
+    def _mask(self, width: int) -> Value:
+        """Which lanes are read."""
+        return "<" + ", ".join(f"i1 {'true' if lane < self.active else 'false'}" for lane in range(width)) + ">"
 
     def _put(self, address: Value, value: Value, dtype: DType, width: int) -> None:
         if dtype.kind == "b":
@@ -173,7 +185,8 @@ class Values:
             return splat(self.text, one, expr.dtype, self.width)
         if expr.op == "const":
             return splat(self.text, literal(expr.data, expr.dtype), expr.dtype, self.width)
-        key = (id(expr), self.context)
+        context = self.context if self.still is None or self.still[0] in expr.needs else self.still[1]
+        key = (id(expr), context)
         for scope in reversed(self.scopes):
             if key in scope:
                 return scope[key]
