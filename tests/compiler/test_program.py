@@ -50,6 +50,35 @@ def test_a_loop_carries_its_result_in_place() -> None:
     loop.run([value, np.arange(5.0)], [np.empty(5)], steps=4)
     np.testing.assert_array_equal(value, 1 - 2 * np.arange(5.0))
     assert loop.code.loops() == "for i < 5: p'[i] = p[i] - 0.5 * g[i]"
+    assert loop.code.llvm().count("call void @llvm.memcpy") == 2  # in before the steps, and back after them
+
+
+def test_records_and_the_caller_see_what_steps_keep_on_the_stack() -> None:
+    p, g = cr.Input((3,), name="p"), cr.Input((3,), name="g")
+    velocity = cr.Input((3,), name="v")
+    after = 0.5 * velocity + g
+    step = Part([p, velocity, g], [p - after, after])
+    loop = CompiledLoop(step, Loop(carried=((0, 0), (1, 1))), record=Part([p], [p.sum()]))
+    values, speed, records = np.zeros(3), np.zeros(3), np.empty((1, 4))
+    wanted_p, wanted_v, wanted = np.zeros(3), np.zeros(3), []
+    for k in range(12):
+        if k % 3 == 0:
+            wanted.append(wanted_p.sum())
+        wanted_v = 0.5 * wanted_v + np.arange(3.0)
+        wanted_p = wanted_p - wanted_v
+    inputs, outputs = [values, speed, np.arange(3.0)], [np.empty(3), np.empty(3)]
+    loop.run(inputs, outputs, steps=3, periods=4, record=([values], records))
+    np.testing.assert_array_equal(values, wanted_p)
+    np.testing.assert_array_equal(speed, wanted_v)
+    np.testing.assert_array_equal(records[0], wanted)
+
+
+def test_a_large_value_is_carried_where_it_lies() -> None:
+    p, g = cr.Input((500,), name="p"), cr.Input((500,), name="g")
+    loop = CompiledLoop(Part([p, g], [p - 0.5 * g]), Loop(carried=((0, 0),)))
+    value = np.ones(500)
+    loop.run([value, np.arange(500.0)], [np.empty(500)], steps=4)
+    np.testing.assert_array_equal(value, 1 - 2 * np.arange(500.0))
     assert "memcpy" not in loop.code.llvm()
 
 

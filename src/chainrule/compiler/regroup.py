@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from chainrule.compiler.axes import vector_axis
 from chainrule.compiler.kernels import Kernel, Product, Write, expressions
-from chainrule.formula import Expr, Var
+from chainrule.formula import Expr
 
 __all__ = ["regrouped"]
 

@@ -23,7 +23,6 @@ from chainrule.compiler.program import ENTRY, Loop, assemble, carried_buffers
 from chainrule.compiler.pseudocode import printed
 from chainrule.compiler.recent import Recent
 from chainrule.compiler.regroup import regrouped
-import os
 from chainrule.compiler.schedule import schedule
 from chainrule.compiler.signature import signature
 from chainrule.errors import CompileError, MissingExtraError, ShapeError, explain
@@ -194,7 +193,7 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
     try:
         found = [schedule(part.inputs, part.outputs, rows if part is step else None) for part in parts]
         for part in found:
-            part.kernels = merged(part.kernels) if os.environ.get('RG')=='0' else regrouped(merged(part.kernels))
+            part.kernels = regrouped(merged(part.kernels))
         made = assemble(found[0], loop, *found[1:])
         routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
         symbols = {routine: blas.address(routine) for routine in routines}

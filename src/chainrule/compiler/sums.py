@@ -150,10 +150,15 @@ class Sums(Values):
             lanes = len(totals)
         size = 1
         while size < lanes:
-            totals = [self._pair(kind, a, b, dtype, lanes, size) for a, b in zip(totals[::2], totals[1::2], strict=True)]
+            totals = [
+                self._pair(kind, a, b, dtype, lanes, size) for a, b in zip(totals[::2], totals[1::2], strict=True)
+            ]
             size *= 2
         while len(totals) > 1:
-            totals = [self._shuffled(a, b, dtype, lanes, range(2 * lanes)) for a, b in zip(totals[::2], totals[1::2], strict=True)]
+            totals = [
+                self._shuffled(a, b, dtype, lanes, range(2 * lanes))
+                for a, b in zip(totals[::2], totals[1::2], strict=True)
+            ]
             lanes *= 2
         return totals[0]
 

@@ -1,0 +1,55 @@
+"""Sums along rows: their vectors run along the row, and as many rows as a vector has lanes are folded together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.compiler import CompiledProgram
+
+SIZES = [4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 257]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("m", SIZES)
+@pytest.mark.parametrize("n", SIZES)
+def test_a_product_with_a_transposed_matrix(n: int, m: int, dtype: str) -> None:
+    rng = np.random.default_rng(n * 1000 + m)
+    w, g, s = (rng.standard_normal(shape).astype(dtype) for shape in ((n, m), (m,), (n,)))
+    inputs = [cr.Input(a.shape, dtype) for a in (w, g, s)]
+    y = (inputs[1] @ inputs[0].T) * inputs[2]
+    (found,) = CompiledProgram(inputs, [y])(w, g, s)
+    exact = (w.astype(np.float64) @ g.astype(np.float64)) * s
+    scale = (np.abs(w).astype(np.float64) @ np.abs(g)) * np.abs(s)
+    assert (np.abs(found - exact) <= 4 * np.finfo(dtype).eps * scale).all()
+
+
+@pytest.mark.parametrize("m", SIZES)
+def test_other_reductions_and_what_is_not_a_product(m: int) -> None:
+    x = np.random.default_rng(m).standard_normal((40, m)) - 3  # all below 0: a lane that is not read must not count
+    leaf = cr.Input(x.shape)
+    outputs = [leaf.max(axis=1), cr.exp(leaf).sum(axis=1), (leaf * leaf + 1).sum(axis=1), cr.logsumexp(leaf, axis=1)]
+    wanted = [x.max(1), np.exp(x).sum(1), (x * x + 1).sum(1), np.log(np.exp(x).sum(1))]
+    for found, expected in zip(CompiledProgram([leaf], outputs)(x), wanted, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_several_axes_and_whole_numbers() -> None:
+    rng = np.random.default_rng(0)
+    x, k = rng.standard_normal((30, 3, 11)), rng.integers(-5, 5, (30, 11))
+    one, two = cr.Input(x.shape), cr.Input(k.shape, "int64")
+    outputs = [one.sum(axis=(1, 2)), two.sum(axis=1), two.max(axis=1)]
+    for found, wanted in zip(
+        CompiledProgram([one, two], outputs)(x, k), [x.sum((1, 2)), k.sum(1), k.max(1)], strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=1e-13)
+
+
+def test_a_nan_stays_in_its_row() -> None:
+    w = np.ones((20, 13))
+    w[5, 12] = np.nan
+    leaf, g = cr.Input(w.shape), cr.Input((13,))
+    (found,) = CompiledProgram([leaf, g], [g @ leaf.T])(w, np.ones(13))
+    assert np.isnan(found[5])
+    np.testing.assert_array_equal(np.delete(found, 5), 13.0)
