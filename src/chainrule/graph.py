@@ -24,7 +24,7 @@ from chainrule.dtypes import DType
 if TYPE_CHECKING:
     from chainrule.primitive import Primitive
 
-__all__ = ["Node", "Source", "dependents", "module_scope", "origin_of", "walk"]
+__all__ = ["READ", "Node", "Source", "dependents", "is_tracing", "module_scope", "origin_of", "tracing", "walk"]
 
 Shape = tuple[int, ...]
 
@@ -32,6 +32,9 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _counter = itertools.count()
 _module_path: ContextVar[tuple[str, ...]] = ContextVar("module_path", default=())
 _origin: ContextVar[Source | None] = ContextVar("origin", default=None)
+_tracing: ContextVar[bool] = ContextVar("tracing", default=False)
+
+READ = "read"  # the attribute of a constant that machine code computed: the tracked nodes that it read
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,21 @@ def origin_of(node: Node) -> Iterator[None]:
     finally:
         _origin.reset(tokens[0])
         _module_path.reset(tokens[1])
+
+
+@contextmanager
+def tracing() -> Iterator[None]:
+    """Functions called inside are called for their graph, not for their value alone."""
+    token = _tracing.set(True)
+    try:
+        yield
+    finally:
+        _tracing.reset(token)
+
+
+def is_tracing() -> bool:
+    """Whether a graph is being built here that someone differentiates, compiles or trains."""
+    return _tracing.get()
 
 
 class Node:

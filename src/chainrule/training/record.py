@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.evaluate import Program
-from chainrule.graph import Node, dependents, walk
+from chainrule.graph import Node, dependents, tracing, walk
 from chainrule.tensor import Tensor, as_tensor
 from chainrule.training.step import Recorder
 from chainrule.training.trace import Traced, as_argument, per_row_loss, placeholders
@@ -139,6 +139,7 @@ class Evaluator:
             self._programs[key] = _Evaluation(self.program([*self.leaves, *leaves], [losses, *wanted]), leaves)
         return self._programs[key]
 
+    @tracing()
     def _trace(
         self, x: Sequence[Array], t: Sequence[Array], count: int
     ) -> tuple[list[Tensor], Tensor, tuple[Any, ...]]:
