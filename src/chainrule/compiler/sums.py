@@ -83,7 +83,7 @@ class Sums(Values):
         The partial result of a strip is folded to the width of the next one, which goes on from there.
         """
         (body,), dtype = expr.args, expr.dtype
-        self.along = var
+        around, self.along = self.along, var
         partial, lanes = _identity(kind, dtype), 1
 
         def turn(i: Value, carried: list[Value]) -> list[Value]:
@@ -101,7 +101,7 @@ class Sums(Values):
             else:
                 (partial,) = self.text.loop(start, stop, width, [(type_of(dtype, width), partial)], turn)
         partial = self._folded(kind, partial, dtype, lanes, 1)
-        self.width, self.along = 1, None
+        self.width, self.along = 1, around
         return partial
 
     def _folded(self, kind: str, value: Value, dtype: DType, width: int, wanted: int) -> Value:
