@@ -23,7 +23,8 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[tuple[int, 
         lambda a, b: a @ ONES + a @ b, lambda a, b: a @ ONES + a @ b, ((64, 64), (64, 5)),
     ),
     "two products and a row's own sum": (
-        lambda a, b, c: a @ ONES + c @ b + a @ b, lambda a, b, c: a @ ONES + c @ b + a @ b, ((64, 64), (64, 5), (64, 64)),
+        lambda a, b, c: a @ ONES + c @ b + a @ b, lambda a, b, c: a @ ONES + c @ b + a @ b,
+        ((64, 64), (64, 5), (64, 64)),
     ),
     "argmax counted": (
         lambda a, b: (cr.argmax(a, 1) == cr.argmax(b, 1)).astype("float64").mean(),
