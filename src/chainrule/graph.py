@@ -24,7 +24,10 @@ from chainrule.dtypes import DType
 if TYPE_CHECKING:
     from chainrule.primitive import Primitive
 
-__all__ = ["READ", "Node", "Source", "dependents", "is_tracing", "module_scope", "origin_of", "tracing", "walk"]
+__all__ = [
+    "READ", "Node", "Source", "dependents", "is_tracing", "module_scope", "origin_of", "tracing", "walk",
+    "without_lines",
+]  # fmt: skip
 
 Shape = tuple[int, ...]
 
@@ -46,6 +49,9 @@ class Source:
 
     def __str__(self) -> str:
         return f"{os.path.basename(self.file)}:{self.line}"
+
+    def __bool__(self) -> bool:
+        return bool(self.file)
 
 
 @cache
@@ -84,6 +90,16 @@ def origin_of(node: Node) -> Iterator[None]:
     finally:
         _origin.reset(tokens[0])
         _module_path.reset(tokens[1])
+
+
+@contextmanager
+def without_lines() -> Iterator[None]:
+    """Nodes made inside come from no line of the user's: nobody wrote any, as on the command line."""
+    token = _origin.set(Source("", 0))
+    try:
+        yield
+    finally:
+        _origin.reset(token)
 
 
 @contextmanager

@@ -139,13 +139,13 @@ class Evaluator:
             self._programs[key] = _Evaluation(self.program([*self.leaves, *leaves], [losses, *wanted]), leaves)
         return self._programs[key]
 
-    @tracing()
     def _trace(
         self, x: Sequence[Array], t: Sequence[Array], count: int
     ) -> tuple[list[Tensor], Tensor, tuple[Any, ...]]:
         xs, ts = placeholders("x", x, count), placeholders("t", t, count)
-        y = self.model(*xs)
-        losses = per_row_loss(self.loss, y, as_argument(ts), count)
+        with tracing():
+            y = self.model(*xs)
+            losses = per_row_loss(self.loss, y, as_argument(ts), count)
         return [*xs, *ts], losses, y if isinstance(y, tuple) else (y,)
 
     def _piece_size(self, rows: Rows) -> int:

@@ -13,7 +13,7 @@ from chainrule.autodiff import gradient
 from chainrule.dtypes import checked, is_float
 from chainrule.errors import DTypeError, OptionError, ShapeError, explain
 from chainrule.functions import reshape
-from chainrule.graph import tracing, walk
+from chainrule.graph import walk
 from chainrule.nn import Module, training
 from chainrule.optim import Optimizer
 from chainrule.tensor import Input, Parameter, Tensor, as_tensor
@@ -149,7 +149,6 @@ class _Start:
         self.values.append(value)
 
 
-@tracing()
 def trace_step(
     model: Any,
     loss: Any,
@@ -191,7 +190,6 @@ def trace_step(
     )
 
 
-@tracing()
 def trace_data_step(
     model: Any, loss: Any, rule: Optimizer, x: Array, t: Sequence[Array], weights: Array | None, batch: int,
     clip: Clip | None,
