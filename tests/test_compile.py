@@ -183,3 +183,59 @@ def test_all_but_the_compiled_engine_works_without_llvmlite() -> None:
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(WITHOUT_LLVMLITE)]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_gradients_flow_through_compiled_functions_that_are_called_on_constants() -> None:
+    """What a compiled function closes over is differentiated, as in JAX: parameters, and variables of an outer one."""
+    net = nn.Linear(2, 1, seed=0, dtype="float64")
+    x = np.array([[1.0, -2.0], [0.5, 3.0]])
+    compiled = cr.compile(net)
+    wanted = cr.value_and_grad(lambda: (net(x) ** 2).sum(), [net.weight, net.bias])()
+    for f in (lambda: (compiled(x) ** 2).sum(), cr.compile(lambda: (net(x) ** 2).sum())):
+        value, slopes = cr.value_and_grad(f, [net.weight, net.bias])()
+        assert value.item() == wanted[0].item()
+        for slope, other in zip(slopes, wanted[1], strict=True):
+            np.testing.assert_array_equal(slope.numpy(), other.numpy())
+    assert cr.grad(lambda w: cr.compile(lambda x: x * w**2)(3.0))(2.0).item() == 12.0
+    assert cr.hessian(lambda w: cr.compile(lambda x: x * w**2)(3.0))(2.0).item() == 6.0
+    assert cr.jvp(lambda w: cr.compile(lambda x: x * w**2)(3.0), [2.0], [1.0])[1].item() == 12.0
+    assert cr.vmap(lambda w: cr.compile(lambda x: x * w)(3.0))([1.0, 2.0]).numpy().tolist() == [3.0, 6.0]
+
+
+def test_a_compiled_function_in_a_compiled_one_reads_parameters_at_the_call() -> None:
+    w = cr.Parameter(np.array([2.0]), name="w")
+    inner = cr.compile(lambda x: x * w)
+    outer = cr.compile(lambda x: x + inner(np.ones(1)).sum())
+    assert outer(1.0).item() == 3.0
+    w.value = [5.0]
+    assert outer(1.0).item() == 6.0
+
+
+def test_a_compiled_model_and_loss_are_trained(engine: str) -> None:
+    x, t = cr.datasets.two_gaussians(20, seed=0)
+    nets = [nn.Linear(2, 1, seed=0, dtype="float64") for _ in range(2)]
+    for f, net in ((nets[0], nets[0]), (cr.compile(lambda x: nets[1](x)), nets[1])):
+        base = cr.compile(lambda net=net: (net.weight**2).sum())
+
+        def loss(y: Any, t: Any, base: Any = base) -> Any:
+            return cr.losses.squared(y, t) + base()
+
+        cr.fit(f, loss, cr.optim.SGD(1e-2), x, t, steps=5, engine=engine)
+    np.testing.assert_array_equal(nets[0].weight.value, nets[1].weight.value)
+
+
+def test_a_gradient_of_a_compiled_functions_constants_is_refused() -> None:
+    """With respect to what it read; also through further operations, and beside what has a history."""
+    w, b = cr.Parameter([1.0, 2.0], name="w"), cr.Parameter(3.0, name="b")
+    f = cr.compile(lambda x: {"y": x * w, "z": x + 1})
+    found = f(2.0)
+    y = found["y"]
+    for output in (y.sum(), ((y - 1) ** 2).mean(), (y * b).sum(), (w * b).sum() + y.max()):
+        with pytest.raises(cr.errors.GradientError, match=r"'w' \(2,\) at test_compile.py.*compiled.*value_and_grad"):
+            cr.gradient(output, [b, w])
+        with pytest.raises(cr.errors.GradientError, match="compiled"):
+            cr.tangent([output], {w: np.ones(2)})
+        assert cr.gradient(output, [cr.Parameter(1.0)])[0].item() == 0.0
+    assert cr.gradient((y * b).sum(), [b])[0].item() == 6.0
+    g = cr.compile(lambda x: x + 1)  # reads nothing: its constants have the slope 0 indeed
+    assert cr.gradient(g(1.0), [w])[0].numpy().tolist() == [0.0, 0.0]

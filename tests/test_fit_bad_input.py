@@ -210,6 +210,15 @@ def test_the_place_is_named_in_the_users_terms(case: str) -> None:
     assert "may be huge" not in str(caught.value)  # they were just made
 
 
+def test_a_layer_of_the_library_is_placed_at_the_users_own_line() -> None:
+    model = nn.Sequential(nn.Linear(2, 3, seed=0), nn.ReLU(), nn.Linear(3, 1, seed=1)).astype("float64")
+    for layer in (model[0], model[2]):
+        layer.weight.value = np.full(layer.weight.shape, 1e200)
+    for call in (cr.fit, cr.fit_data):
+        with pytest.raises(NonFiniteError, match=r"'contract' .* at test_fit_bad_input.py:\d+ in Sequential.2"):
+            call(model, losses.squared, SGD, X, T, steps=50)  # type: ignore[operator]
+
+
 def test_a_run_that_diverged_is_not_gone_on_with() -> None:
     with pytest.raises(NonFiniteError, match=r"The parameters may be huge by now: .*model.initialize\(seed=0\)"):
         cr.fit(nn.Linear(2, 1, seed=0), losses.squared, optim.SGD(50.0), X, T, steps=1000)

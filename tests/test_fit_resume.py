@@ -70,6 +70,18 @@ def test_moved_data_go_on_to_the_bit(engine: str) -> None:
     assert part.updates + rest.updates == whole.updates
 
 
+def test_moved_data_go_on_with_the_rest_of_the_given_rows(engine: str) -> None:
+    """The array says how many rows a step takes, here as in a run that begins."""
+    model, rows = nn.Linear(3, 1, seed=0), cr.sampling.indices(9, 50, 6, 0, 20)
+    options: dict[str, Any] = {"sampling": rows, "engine": engine}
+    whole = cr.fit_data(model, losses.squared, optim.SGD(0.05), X, T, **options)
+    part = cr.fit_data(model, losses.squared, optim.SGD(0.05), X, T, steps=7, **options)
+    rest = cr.fit_data(model, losses.squared, optim.SGD(0.05), part.data, T, resume=part, **options)
+    np.testing.assert_array_equal(rest.data, whole.data)
+    assert rest.state is not None
+    assert rest.state.step == 20
+
+
 def test_early_stopping_remembers_across_a_file(tmp_path: Path) -> None:
     """Interrupted while it waits: the patience that is used up stays used up, the best is still the best."""
     options: dict[str, Any] = {"validation": (X, -T), "record_every": 2, "early_stopping": cr.EarlyStopping(20)}

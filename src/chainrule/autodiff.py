@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.dtypes import is_float
 from chainrule.errors import GradientError, OptionError, explain
 from chainrule.functions import ones_like, stack, zeros_like
-from chainrule.graph import Node, dependents, user_line, walk
+from chainrule.graph import READ, Node, dependents, tracing, user_line, walk
 from chainrule.primitive import pull, push
 from chainrule.primitives.elementwise import alias
 from chainrule.tensor import Parameter, Tensor, TensorLike, as_tensor, cast_to, variable
@@ -38,7 +38,8 @@ def gradient(output: Tensor, wrt: Sequence[Tensor], seed: TensorLike | None = No
 
     Returns: one tensor for each of `wrt`, of its shape and dtype.
 
-    Raises GradientError when `output` is not a float, or not a number and there is no `seed`.
+    Raises GradientError when `output` is not a float, or not a number and there is no `seed`, or when a compiled
+    function that was called on constants read one of `wrt`: nothing flows back through its machine code.
 
     >>> x = variable(3.0)
     >>> gradient(x * x, [x])
@@ -48,6 +49,7 @@ def gradient(output: Tensor, wrt: Sequence[Tensor], seed: TensorLike | None = No
     order = walk([output])
     active = dependents(order, wrt)
     wanted = set(wrt)
+    _check_constants(order, wanted)
     found: dict[Node, Any] = {}
     for node in reversed(order):
         g = flows.pop(node, None)
@@ -61,6 +63,20 @@ def gradient(output: Tensor, wrt: Sequence[Tensor], seed: TensorLike | None = No
                 x = node.inputs[i]
                 flows[x] = flows[x] + part if x in flows else part
     return [found[x] if x in found else zeros_like(x) for x in wrt]
+
+
+def _check_constants(order: Sequence[Node], wanted: set[Any]) -> None:
+    """Refuse constants that machine code computed from what is asked for: their slope would be 0 without a word."""
+    for node in order:
+        for read in node.attrs.get(READ, ()) if node.is_leaf and node.attrs else ():
+            if read in wanted:
+                got = f"a constant of shape {node.shape} came from a compiled function, which read it"
+                rule = "nothing flows back through the machine code of a compiled function"
+                repair = (
+                    "Differentiate the function instead of its result: chainrule.grad(f, wrt) or"
+                    " chainrule.value_and_grad(f, wrt), compiled again for speed; or call it without compile."
+                )
+                raise GradientError(explain(f"the derivative for {read.describe()}", got, rule, repair))
 
 
 def _seed(output: Tensor, seed: TensorLike | None) -> Tensor:
@@ -113,7 +129,9 @@ def tangent(outputs: Sequence[Tensor], flows: Mapping[Tensor, TensorLike]) -> li
                     "the shapes differ",
                 )
             )
-    for node in walk(outputs):
+    order = walk(outputs)
+    _check_constants(order, set(flows))
+    for node in order:
         if node not in found and any(x in found for x in node.inputs) and is_float(node.dtype):
             t = push(node, [found.get(x) for x in node.inputs])
             if t is not None:
@@ -154,7 +172,7 @@ def value_and_grad(f: Function, wrt: Wrt = None) -> Function:
 
     def both(*args: TensorLike, **kwargs: Any) -> tuple[Tensor, Any]:
         leaves, single, lifted = _leaves(args, wrt)
-        y = _returned(f, f(*lifted, **kwargs))
+        y = _returned(f, _graph_of(f, lifted, kwargs))
         found = gradient(y, leaves)
         return y, found[0] if single else tuple(found)
 
@@ -172,6 +190,12 @@ def _leaves(args: Sequence[TensorLike], wrt: Wrt) -> tuple[list[Tensor], bool, l
             raise OptionError(explain("grad", f"wrt={i}", f"{count}, and positions count from 0"))
         lifted[i] = _lift(args[i], i)
     return [item if isinstance(item, Parameter) else lifted[item] for item in named], single, lifted
+
+
+def _graph_of(f: Function, args: Sequence[Any], options: Mapping[str, Any] = {}) -> Any:
+    """What `f` returns where its graph is asked for: compiled functions in it are then the functions themselves."""
+    with tracing():
+        return f(*args, **options)
 
 
 def _outputs(f: Function, y: Any) -> Any:
@@ -229,7 +253,7 @@ def vjp(f: Function, *args: TensorLike) -> tuple[Any, Function]:
     (Tensor([2., 4.]),)
     """
     lifted = [_lift(x, i) for i, x in enumerate(args)]
-    y = _outputs(f, f(*lifted))
+    y = _outputs(f, _graph_of(f, lifted))
 
     def back(*seeds: TensorLike) -> tuple[Tensor, ...]:
         outputs = y if isinstance(y, tuple) else (y,)
@@ -249,7 +273,7 @@ def jvp(f: Function, args: Sequence[TensorLike], directions: Sequence[TensorLike
     (Tensor(9.0), Tensor(6.0))
     """
     lifted = [_lift(x, i) for i, x in enumerate(args)]
-    y = _outputs(f, f(*lifted))
+    y = _outputs(f, _graph_of(f, lifted))
     outputs = y if isinstance(y, tuple) else (y,)
     found = tangent(outputs, dict(zip(lifted, directions, strict=True)))
     return y, tuple(found) if isinstance(y, tuple) else found[0]
@@ -267,7 +291,7 @@ def jacobian(f: Function, wrt: Wrt = None) -> Function:
 
     def all_derivatives(*args: TensorLike, **kwargs: Any) -> Any:
         leaves, single, lifted = _leaves(args, wrt)
-        y = _returned(f, f(*lifted, **kwargs))
+        y = _returned(f, _graph_of(f, lifted, kwargs))
         found = _by_rows(y, leaves) if y.size <= sum(x.size for x in leaves) else [_by_columns(y, x) for x in leaves]
         return found[0] if single else tuple(found)
 
@@ -304,7 +328,7 @@ def hessian(f: Function, wrt: Wrt = None) -> Function:
 
     def second_derivatives(*args: TensorLike, **kwargs: Any) -> Any:
         leaves, single, lifted = _leaves(args, wrt)
-        slopes = gradient(_returned(f, f(*lifted, **kwargs)), leaves)
+        slopes = gradient(_returned(f, _graph_of(f, lifted, kwargs)), leaves)
         found = [_by_rows(slope, [x])[0] for slope, x in zip(slopes, leaves, strict=True)]
         return found[0] if single else tuple(found)
 

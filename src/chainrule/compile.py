@@ -13,7 +13,7 @@ from chainrule import compiler
 from chainrule.compiler import CompiledProgram, Report
 from chainrule.errors import CompileError, MissingExtraError, OptionError, ShapeError, explain
 from chainrule.evaluate import Program
-from chainrule.graph import Node
+from chainrule.graph import READ, Node, dependents, is_tracing, tracing, walk
 from chainrule.primitive import frozen
 from chainrule.tensor import Input, Tensor, TensorLike, as_tensor
 from chainrule.verify import Verifier
@@ -42,8 +42,9 @@ def compile(f: Callable[..., Any], *, fallback: bool = False, verify: bool = Fal
 
     Returns: a function of the same arguments. Positional ones are arrays, tensors and numbers (a Python number becomes
         a float64, int64 or bool without axes); keyword arguments are parts of the program, hashable, and compiled in.
-        Parameters used inside have the value they hold at the call. The results are constants: take gradients inside.
-        On placeholders and tracked tensors it calls `f` itself, so that it can be part of another trace.
+        Parameters used inside have the value they hold at the call. The results are constants. On placeholders and
+        tracked tensors, and inside of what is differentiated, mapped, compiled or trained, it is `f` itself: gradients
+        flow through it there. Asking for a gradient of its constants with respect to a parameter it read is refused.
 
     Raises CompileError (when called) that names the node which has no machine code, MissingExtraError without llvmlite.
 
@@ -74,6 +75,8 @@ class CompiledFunction:
 
     def __call__(self, *args: TensorLike, **static: Any) -> Any:
         """f(*args, **static)."""
+        if is_tracing():
+            return self._f(*args, **static)
         arrays = []
         for arg in args:
             if isinstance(arg, Tensor):
@@ -127,7 +130,8 @@ class CompiledFunction:
     def _made(self, arrays: Sequence[np.ndarray], static: dict[str, Any]) -> _Version:
         names = _names(self._f, len(arrays))
         inputs = [Input(a.shape, a.dtype, name=name) for a, name in zip(arrays, names, strict=True)]
-        result = self._f(*inputs, **static)
+        with tracing():
+            result = self._f(*inputs, **static)
         outputs = list(_leaves(result))
         program: CompiledProgram | Program
         try:
@@ -149,6 +153,10 @@ class _Version:
     ):  # fmt: skip
         self.program = program
         self._ends = inputs, outputs
+        order = walk(outputs)
+        inside = dependents(order, inputs)
+        read = tuple(node for node in order if node.tracked and node not in inside)
+        self._attrs = {READ: read} if read else {}
         self._verifier = verifier
         self._single = isinstance(result, Tensor)
         self._structure = _emptied(result)
@@ -163,13 +171,11 @@ class _Version:
             Program(*self._ends)(*arrays)  # says which index of which operation is out of range
             raise
         if self._single:
-            return _constant(found[0])
-        values = iter(found)
-        return _filled(self._structure, values)
+            return self._constant(found[0])
+        return _filled(self._structure, map(self._constant, found))
 
-
-def _constant(array: np.ndarray) -> Tensor:
-    return Tensor(None, (), {}, array.shape, array.dtype, frozen(array), tracked=False)
+    def _constant(self, array: np.ndarray) -> Tensor:
+        return Tensor(None, (), self._attrs, array.shape, array.dtype, frozen(array), tracked=False)
 
 
 def _names(f: Callable[..., Any], count: int) -> list[str]:
@@ -200,9 +206,9 @@ def _emptied(result: Any) -> Any:
     return None if result is None else ...
 
 
-def _filled(structure: Any, values: Iterator[np.ndarray]) -> Any:
+def _filled(structure: Any, values: Iterator[Tensor]) -> Any:
     if isinstance(structure, tuple | list):
         return type(structure)([_filled(part, values) for part in structure])
     if isinstance(structure, dict):
         return {name: _filled(part, values) for name, part in structure.items()}
-    return None if structure is None else _constant(next(values))
+    return None if structure is None else next(values)

@@ -53,9 +53,10 @@ class OptionError(ChainruleError, ValueError):
 
 
 class NonFiniteError(ChainruleError, ArithmeticError):
-    """A value became NaN or infinite while training; carries the partial `history`."""
+    """A value became NaN or infinite while training; carries the partial `history`, and the message without repair."""
 
     history: object | None = None
+    found: str = ""
 
 
 class FileFormatError(ChainruleError, ValueError):

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from chainrule.dtypes import is_float
 from chainrule.errors import DTypeError, OptionError, ShapeError, explain
 from chainrule.evaluate import Program
+from chainrule.graph import tracing
 from chainrule.history import History, TrainingState
 from chainrule.optim import Optimizer
 from chainrule.sampling import Sampler
@@ -121,7 +122,8 @@ def fit(
     check_parts("fit", model, loss, optimizer)
     train = checked_rows("train", x, t, sample_weight)
     sampler, start, stop = plan_steps(len(train), steps, epochs, batch_size, sampling, seed, state)
-    traced = trace_step(model, loss, optimizer, train.x, train.t, train.weights, sampler.batch_size, clip)
+    with tracing():
+        traced = trace_step(model, loss, optimizer, train.x, train.t, train.weights, sampler.batch_size, clip)
     weights = [train.weights] if train.weights is not None else []
     return _run(
         "fit", model, loss, traced, [*train.x, *train.t, *weights], train, sampler, start, stop,
@@ -186,7 +188,8 @@ def fit_data(
     train = Rows("train", (moved,), train.t, train.weights)
     if not isinstance(optimizer, Optimizer):
         raise OptionError(explain("fit_data", f"optimizer={optimizer!r}", "it is one optimizer, as optim.SGD(0.05)"))
-    traced = trace_data_step(model, loss, optimizer, moved, train.t, train.weights, sampler.batch_size, clip)
+    with tracing():
+        traced = trace_data_step(model, loss, optimizer, moved, train.t, train.weights, sampler.batch_size, clip)
     weights = [train.weights] if train.weights is not None else []
     return _run(
         "fit_data", model, loss, traced, [*train.t, *weights], train, sampler, start, stop,

@@ -144,7 +144,7 @@ def reduce_over(kind: str, sizes: Sequence[int], body: Callable[[tuple[Position,
         return functools.reduce(_COMBINE[kind], terms)
     over = tuple(Var(n) for n in sizes)
     inner = body(over)
-    return Expr("reduce", (inner,), inner.dtype, (kind, over))
+    return Expr("reduce", (inner,), np.dtype("int64") if kind == "argmax" else inner.dtype, (kind, over))
 
 
 @dataclass(frozen=True)

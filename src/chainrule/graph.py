@@ -24,7 +24,10 @@ from chainrule.dtypes import DType
 if TYPE_CHECKING:
     from chainrule.primitive import Primitive
 
-__all__ = ["Node", "Source", "dependents", "module_scope", "origin_of", "walk"]
+__all__ = [
+    "READ", "Node", "Source", "dependents", "is_tracing", "module_scope", "origin_of", "tracing", "walk",
+    "without_lines",
+]  # fmt: skip
 
 Shape = tuple[int, ...]
 
@@ -32,6 +35,9 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _counter = itertools.count()
 _module_path: ContextVar[tuple[str, ...]] = ContextVar("module_path", default=())
 _origin: ContextVar[Source | None] = ContextVar("origin", default=None)
+_tracing: ContextVar[bool] = ContextVar("tracing", default=False)
+
+READ = "read"  # the attribute of a constant that machine code computed: the tracked nodes that it read
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,9 @@ class Source:
 
     def __str__(self) -> str:
         return f"{os.path.basename(self.file)}:{self.line}"
+
+    def __bool__(self) -> bool:
+        return bool(self.file)
 
 
 @cache
@@ -81,6 +90,31 @@ def origin_of(node: Node) -> Iterator[None]:
     finally:
         _origin.reset(tokens[0])
         _module_path.reset(tokens[1])
+
+
+@contextmanager
+def without_lines() -> Iterator[None]:
+    """Nodes made inside come from no line of the user's: nobody wrote any, as on the command line."""
+    token = _origin.set(Source("", 0))
+    try:
+        yield
+    finally:
+        _origin.reset(token)
+
+
+@contextmanager
+def tracing() -> Iterator[None]:
+    """Functions called inside are called for their graph, not for their value alone."""
+    token = _tracing.set(True)
+    try:
+        yield
+    finally:
+        _tracing.reset(token)
+
+
+def is_tracing() -> bool:
+    """Whether a graph is being built here that someone differentiates, compiles or trains."""
+    return _tracing.get()
 
 
 class Node:

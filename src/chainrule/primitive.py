@@ -13,7 +13,7 @@ In rules `g` is the incoming gradient, `y` the output, `x`, `a`, `b` the inputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -22,7 +22,7 @@ import numpy as np
 from chainrule.dtypes import DType
 from chainrule.errors import DTypeError, GradientError, ShapeError, explain
 from chainrule.formula import Reshaped, Stores, elementwise
-from chainrule.graph import Node, Shape, origin_of
+from chainrule.graph import READ, Node, Shape, origin_of
 
 __all__ = [
     "REGISTRY", "Derivative", "Flat", "Linear", "Multilinear", "Primitive", "Selecting", "Smooth", "constant",
@@ -86,10 +86,16 @@ class Primitive:
         family = inputs[0].family
         if any(x.tracked for x in inputs):
             return family(self, inputs, attrs, shape, dtype, value, tracked=True)
-        return family(None, (), {}, shape, dtype, value, tracked=False)
+        return family(None, (), _read_for(inputs), shape, dtype, value, tracked=False)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
+
+
+def _read_for(constants: Sequence[Node]) -> Mapping[str, Any]:
+    """What a constant made of these has to say of machine code that read parameters for it."""
+    told = [x.attrs[READ] for x in constants if x.attrs]
+    return {READ: tuple(dict.fromkeys(node for read in told for node in read))} if told else {}
 
 
 def frozen(value: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from chainrule.autodiff import Function, Wrt, grad
 from chainrule.errors import OptionError, ShapeError, TraceError, explain
 from chainrule.functions import moveaxis
-from chainrule.graph import Node, dependents, origin_of, walk
+from chainrule.graph import Node, dependents, origin_of, tracing, walk
 from chainrule.primitives.axes import expand
 from chainrule.primitives.contraction import contract, parse
 from chainrule.shaping import call_site, normalized
@@ -46,7 +46,8 @@ def vmap(f: Function, in_axes: InAxes = 0) -> Function:
     def mapped(*args: TensorLike) -> Any:
         fronted, n = _with_samples_in_front(args, in_axes)
         leaves: list[Any] = [x if i is None else Input(x.shape[1:], x.dtype, x.name) for x, i in fronted]
-        result = _each(f(*leaves), as_tensor)
+        with tracing():
+            result = _each(f(*leaves), as_tensor)
         found = {leaf: x for leaf, (x, i) in zip(leaves, fronted, strict=True) if i is not None}
         outputs: list[Tensor] = []
         _each(result, outputs.append)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from io import StringIO
@@ -124,9 +125,10 @@ def test_missing_values_are_refused_with_their_place_or_filled_in(csv: Path, tmp
     for words in ("row 4 (line 5 of", "column 'size' is empty", "size 1, color 1", "--missing impute"):
         assert words in message
     assert not out.exists()
-    assert run("fit", csv, "--target", "kind", "--out", out, "--missing", "impute", "--epochs", 2).exit_code == 0
+    again = ("fit", csv, "--target", "kind", "--out", out, "--force")
+    assert run(*again, "--missing", "impute", "--epochs", 2).exit_code == 0
     assert len(run("predict", out, csv).stdout.splitlines()) == 301
-    assert run("fit", csv, "--target", "kind", "--out", out, "--drop", "size", "--drop", "color").exit_code == 0
+    assert run(*again, "--drop", "size", "--drop", "color").exit_code == 0
 
 
 def test_an_unseen_category_is_refused_or_ignored(csv: Path, model: Path) -> None:
@@ -172,6 +174,35 @@ def test_wrong_words_are_one_line(csv: Path, model: Path, tmp_path: Path) -> Non
     assert "this file is read" in fails("predict", model, csv, "--out", csv)
     assert "separator" in fails("fit", _ragged(csv), "--target", "kind", "--out", out)
     assert not out.exists()
+
+
+def test_files_that_are_there_are_kept_unless_forced(csv: Path, tmp_path: Path) -> None:
+    """Refused before the work; with --force written over."""
+    out, report, answers = tmp_path / "m.safetensors", tmp_path / "r.html", tmp_path / "a.csv"
+    words = ("fit", csv, "--target", "kind", "--epochs", 1, "--out", out)
+    for path in (out, report, answers):
+        path.write_text("mine")
+    assert "m.safetensors: this file is there already. Add --force" in fails(*words)
+    assert out.read_text() == "mine"
+    assert run(*words, "--force").exit_code == 0
+    assert out.stat().st_size > 1000
+    out.rename(tmp_path / "kept.safetensors")
+    assert "r.html: this file is there already" in fails(*words, "--report", report)
+    assert not out.exists()
+    predict = ("predict", tmp_path / "kept.safetensors", csv, "--out", answers)
+    assert "a.csv: this file is there already" in fails(*predict)
+    assert (report.read_text(), answers.read_text()) == ("mine", "mine")
+    assert run(*predict, "--force").exit_code == 0
+    assert len(answers.read_text().splitlines()) == 301
+
+
+def test_a_run_that_diverges_is_told_in_the_commands_own_terms(csv: Path, tmp_path: Path) -> None:
+    """No line of Python, and what to change on the command line."""
+    out = tmp_path / "m.safetensors"
+    message = fails("fit", csv, "--target", "kind", "--lr", 1e30, "--out", out)
+    assert re.search(r"fit, step \d+: '\w+' \(\d+, \d+\) in Sequential\.\d became NaN or infinite", message), message
+    assert message.endswith("Try a smaller step size, such as --lr 1e+29, or --optimizer adam.")
+    assert ".py" not in message and not out.exists()
 
 
 def test_debug_shows_the_traceback(csv: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -112,3 +113,17 @@ def test_products_in_a_program_of_several_functions() -> None:
     np.testing.assert_allclose(program(*arrays)[0], Program([x, w], [y])(*arrays)[0], rtol=1e-9, atol=1e-9)
     ir = assemble(schedule([x, w], [y])).ir
     assert ir.count("define internal void @run_") > 1 and "@dgemm" in ir
+
+
+def test_the_arena_lives_as_long_as_what_writes_to_it() -> None:
+    """Also where no input or output is small enough to have a place beside it."""
+    x = cr.Input((300, 300), name="x")
+    y = cr.exp(x)
+    program = CompiledProgram([x], [cr.pad(y, 1), y.T])
+    arena, value = program.code.arenas[0], np.ones((300, 300))
+    assert arena >= value.nbytes
+    tracemalloc.start()
+    program(value)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held >= arena

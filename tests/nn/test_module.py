@@ -217,3 +217,21 @@ RANGES = {
 def test_output_range(name: str) -> None:
     model, expected = RANGES[name]
     assert nn.output_range(model) == expected
+
+
+def test_what_a_subclass_of_sequential_holds_besides_its_layers_is_trained_and_saved() -> None:
+    class Scaled(nn.Sequential):
+        def __init__(self) -> None:
+            super().__init__(nn.Linear(2, 3, seed=0), nn.ReLU())
+            self.scale = cr.Parameter([2.0], "scale")
+            self.head = nn.Linear(3, 1, seed=1)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(super().forward(x)) * self.scale
+
+    net = Scaled()
+    assert list(net.state_dict()) == ["scale", "0.weight", "0.bias", "head.weight", "head.bias"]
+    assert len(net) == 2
+    before = net.state_dict()
+    cr.fit(net, cr.losses.squared, cr.optim.SGD(0.1), np.ones((4, 2)), np.ones(4), steps=1)
+    assert all((net.state_dict()[name] != before[name]).any() for name in before)

@@ -5,7 +5,7 @@ import sys
 from typing import Annotated, Any
 
 from chainrule.cli.choices import LOSSES, OPTIMIZERS
-from chainrule.cli.failure import one_line
+from chainrule.cli.failure import one_line, refuse_to_replace
 from chainrule.cli.learn import Choices, Outcome, learn
 from chainrule.cli.outcome import outcome_sections
 from chainrule.data import read_table
@@ -43,6 +43,7 @@ def add_to(app: Any) -> None:
         names: Annotated[str | None, option("The columns' names, by commas, of a CSV without a header.")] = None,
         out: Annotated[str, option("The file to save the model to.")] = "model.safetensors",
         report: Annotated[str | None, option("Also write a page of pictures to this HTML file.")] = None,
+        force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
         debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     ) -> None:
         """Learn to predict TARGET from the other columns of FILE, and save the model.
@@ -51,7 +52,7 @@ def add_to(app: Any) -> None:
         score; of 100 or more training rows, 15 in 100 decide when to stop, and the best epoch's weights are kept.
         """
         with one_line(debug):
-            _check_outputs(file, out, report)
+            _check_outputs(file, out, report, force)
             choices = Choices(
                 model, loss, optimizer, lr, epochs, batch_size, seed, held_out,
                 missing, tuple(drop), None if task == "auto" else task,  # type: ignore[arg-type]
@@ -91,8 +92,8 @@ def summary(outcome: Outcome, source: str) -> str:
     return "\n".join(lines)
 
 
-def _check_outputs(file: str, out: str, report: str | None) -> None:
-    """Refuse, before the work, what could not be written after it or would destroy the data."""
+def _check_outputs(file: str, out: str, report: str | None, force: bool) -> None:
+    """Refuse, before the work, what could not be written after it or would destroy what is there."""
     for option, path in (("--out", out), ("--report", report)):
         if path is None:
             continue
@@ -103,5 +104,6 @@ def _check_outputs(file: str, out: str, report: str | None) -> None:
             raise OptionError(explain(f"{option} {path}", "", f"there is no folder {folder}", "Make it first."))
         if os.path.isdir(path):
             raise OptionError(explain(f"{option} {path}", "", "this is a folder", "Name a file in it."))
+        refuse_to_replace(option, path, force)
     if report is not None and os.path.realpath(report) == os.path.realpath(out):
         raise OptionError(explain(f"--report {report}", "", "the model goes there", "Name another file."))

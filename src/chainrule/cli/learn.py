@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.cli.choices import hidden_sizes, optimizer_named, task_loss
+from chainrule.cli.choices import OPTIMIZERS, hidden_sizes, optimizer_named, task_loss
 from chainrule.cli.learner import Learner
 from chainrule.cli.score import Score
 from chainrule.data import Preprocessor, TargetEncoder, split_rows
 from chainrule.data.column import Missing
 from chainrule.data.table import pick, place
 from chainrule.data.target import Task
-from chainrule.errors import DataError, OptionError, explain
+from chainrule.errors import DataError, NonFiniteError, OptionError, explain
 from chainrule.fit import EarlyStopping, fit
 from chainrule.history import History
 
@@ -156,11 +156,16 @@ def _train(learner: Learner, choices: Choices, x: Array, t: Array, progress: boo
         rows, judges = split_rows(len(x), VALIDATION, choices.seed, t if t.ndim == 1 else None)
         kept, stopping = (x[judges], targets[judges]), EarlyStopping(PATIENCE)
     batch_size = min(choices.batch_size, len(rows))
-    history = fit(
-        learner.network.initialize(choices.seed), learner.task_loss.loss, optimizer, x[rows], targets[rows],
-        epochs=choices.epochs, batch_size=batch_size, seed=choices.seed, validation=kept, early_stopping=stopping,
-        record_every=math.ceil(len(rows) / batch_size), progress=progress,
-    )  # fmt: skip
+    try:
+        history = fit(
+            learner.network.initialize(choices.seed), learner.task_loss.loss, optimizer, x[rows], targets[rows],
+            epochs=choices.epochs, batch_size=batch_size, seed=choices.seed, validation=kept, early_stopping=stopping,
+            record_every=math.ceil(len(rows) / batch_size), progress=progress,
+        )  # fmt: skip
+    except NonFiniteError as error:
+        lr = OPTIMIZERS[choices.optimizer][1] if choices.lr is None else choices.lr
+        repair = f"Try a smaller step size, such as --lr {lr / 10:.2g}, or --optimizer adam."
+        raise NonFiniteError(f"{error.found}. {repair}") from error
     return history, len(rows) / batch_size
 
 

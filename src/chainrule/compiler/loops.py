@@ -201,7 +201,8 @@ class _Loops(Sums):
                 continue
             whole = var in expr.needs and expr.data[0] != "argmax" and all(v.size for v in expr.data[1])
             whole = whole and crossing_axis(self.kernel, expr, var) is None
-            if whole and expr not in found and not any(e.op == "read" and e.data[0] in own for e in all_of(expr)):
+            new = not any(other is expr for other in found)
+            if whole and new and not any(e.op == "read" and e.data[0] in own for e in all_of(expr)):
                 found.append(expr)
         return found
 

@@ -90,8 +90,8 @@ class Sums(Values):
 
         The partial result of a strip is folded to the width of the next one, which goes on from there.
         """
-        (body,), dtype, along = expr.args, expr.dtype, self.along
-        self.along = var
+        (body,), dtype = expr.args, expr.dtype
+        around, self.along = self.along, var
         partial, lanes = _identity(kind, dtype), 1
 
         def turn(i: Value, carried: list[Value]) -> list[Value]:
@@ -109,7 +109,7 @@ class Sums(Values):
             else:
                 (partial,) = self.text.loop(start, stop, width, [(type_of(dtype, width), partial)], turn)
         partial = self._folded(kind, partial, dtype, lanes, 1)
-        self.width, self.along = 1, along
+        self.width, self.along = 1, around
         return partial
 
     def _crossing(self, expr: Expr, kind: str, outer: list[Var], var: Var) -> Value:

@@ -70,7 +70,7 @@ class Module:
     def children(self) -> Iterator[tuple[str, Parameter | Module]]:
         """The parameters and modules that stand in its own attributes, with their names there."""
         for name, value in vars(self).items():
-            yield from _held(name, value)
+            yield from held(name, value)
 
     def named_modules(self) -> dict[str, Module]:
         """This module (its path is empty) and all below it, by dotted path; each once."""
@@ -193,15 +193,15 @@ def output_range(model: Any) -> tuple[float, float]:
     return model.output_range() if isinstance(model, Module) else (-math.inf, math.inf)
 
 
-def _held(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:
+def held(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:
     if isinstance(value, Parameter | Module):
         yield name, value
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
-            yield from _held(f"{name}.{i}", item)
+            yield from held(f"{name}.{i}", item)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _held(f"{name}.{key}", item)
+            yield from held(f"{name}.{key}", item)
 
 
 def _join(path: str, name: str) -> str:

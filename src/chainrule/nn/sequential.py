@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from chainrule.errors import OptionError, ShapeError, explain
-from chainrule.nn.module import Module
+from chainrule.nn.module import Module, held
 from chainrule.tensor import Parameter, Tensor, TensorLike, as_tensor
 
 __all__ = ["Flatten", "Identity", "Lambda", "Sequential"]
@@ -48,6 +48,9 @@ class Sequential(Module):
 
     def children(self) -> Iterator[tuple[str, Parameter | Module]]:
         yield from self.layers.items()
+        for name, value in vars(self).items():  # what a subclass adds
+            if name != "layers":
+                yield from held(name, value)
 
     def output_range(self) -> tuple[float, float]:
         """That of the last layer that is not one of those which only pass values on."""

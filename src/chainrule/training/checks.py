@@ -177,7 +177,7 @@ def _resumed(resume: TrainingState, rows: int, batch_size: int | None, sampling:
     if resume.rows != rows:
         got = f"{rows} rows of data, {resume.rows} before"
         raise OptionError(explain("fit(resume=...)", got, "the same data are needed", repair))
-    if batch_size is not None and batch_size != resume.batch_size:
+    if isinstance(sampling, str | None) and batch_size is not None and batch_size != resume.batch_size:
         got = f"batch_size={batch_size}, {resume.batch_size} before"
         raise OptionError(explain("fit(resume=...)", got, "a run goes on as it began", repair))
     kind = sampling if sampling is None or isinstance(sampling, str) else "given"

@@ -73,8 +73,11 @@ class Run:
             self.history.stopped = "interrupted"
         finally:
             bar.close()
-            self._publish()
-            self.history.state = self._state()
+            with _undisturbed() as disturbed:
+                self._publish()
+                self.history.state = self._state()
+            if disturbed():
+                self.history.stopped = "interrupted"
             self.history.seconds = time.perf_counter() - began
         return self.history
 
@@ -305,3 +308,20 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(seen)
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[Callable[[], bool]]:
+    """Inside, Ctrl-C is only noted: what is written is written whole. A handler of the user's own is called after."""
+    seen: list[Any] = []
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield lambda: False
+        return
+    signal.signal(signal.SIGINT, lambda *call: seen.append(call))
+    try:
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if seen and before is not signal.default_int_handler:
+        before(*seen[0])

@@ -37,15 +37,15 @@ def explain_nonfinite(
     moved = "the parameters" if traced.parameters else "the data"
     anew = "model.initialize(seed=0)" if traced.parameters else "a copy of the data"
     again = f" {moved.capitalize()} may be huge by now: begin another run with {anew}." if number else ""
-    return NonFiniteError(
-        explain(
-            f"{called}, step {number}",
-            what or f"the loss {traced.loss} became NaN or infinite",
-            f"training goes on with finite numbers only; {moved} are left as they were before this step",
-            "Try a smaller step size, gradient clipping (clip=optim.ClipByGlobalNorm(1.0)) or standardized data."
-            + again,
-        )
+    parts = (
+        f"{called}, step {number}",
+        what or f"the loss {traced.loss} became NaN or infinite",
+        f"training goes on with finite numbers only; {moved} are left as they were before this step",
     )
+    repair = "Try a smaller step size, gradient clipping (clip=optim.ClipByGlobalNorm(1.0)) or standardized data."
+    error = NonFiniteError(explain(*parts, repair + again))
+    error.found = explain(*parts)
+    return error
 
 
 def _in_the_loss(traced: Traced, values: Values) -> str:

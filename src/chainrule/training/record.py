@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.evaluate import Program
-from chainrule.graph import Node, dependents, walk
+from chainrule.graph import Node, dependents, tracing, walk
 from chainrule.tensor import Tensor, as_tensor
 from chainrule.training.step import Recorder
 from chainrule.training.trace import Traced, as_argument, per_row_loss, placeholders
@@ -143,8 +143,9 @@ class Evaluator:
         self, x: Sequence[Array], t: Sequence[Array], count: int
     ) -> tuple[list[Tensor], Tensor, tuple[Any, ...]]:
         xs, ts = placeholders("x", x, count), placeholders("t", t, count)
-        y = self.model(*xs)
-        losses = per_row_loss(self.loss, y, as_argument(ts), count)
+        with tracing():
+            y = self.model(*xs)
+            losses = per_row_loss(self.loss, y, as_argument(ts), count)
         return [*xs, *ts], losses, y if isinstance(y, tuple) else (y,)
 
     def _piece_size(self, rows: Rows) -> int:

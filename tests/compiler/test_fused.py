@@ -1,0 +1,62 @@
+"""What is fused into one kernel: sums beside sums, and reductions inside of further formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.compiler import CompiledProgram
+from chainrule.compiler.axes import vector_axis
+from chainrule.compiler.loops import _Loops
+from chainrule.compiler.merge import merged
+from chainrule.compiler.schedule import schedule
+from chainrule.compiler.text import Text
+
+RNG = np.random.default_rng(0)
+ONES = np.ones((64, 5))
+CASES: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
+    "a row's own sum beside a product": (
+        lambda a, b: a @ ONES + a @ b, lambda a, b: a @ ONES + a @ b, ((64, 64), (64, 5)),
+    ),
+    "two products and a row's own sum": (
+        lambda a, b, c: a @ ONES + c @ b + a @ b, lambda a, b, c: a @ ONES + c @ b + a @ b,
+        ((64, 64), (64, 5), (64, 64)),
+    ),
+    "argmax counted": (
+        lambda a, b: (cr.argmax(a, 1) == cr.argmax(b, 1)).astype("float64").mean(),
+        lambda a, b: (a.argmax(1) == b.argmax(1)).mean(), ((33, 17), (33, 17)),
+    ),
+    "argmax in floats": (lambda a: cr.argmax(-a, 0) * 0.5, lambda a: a.argmin(0) * 0.5, ((7, 33),)),
+    "argmax of all": (lambda a: cr.argmax(a, 0).astype("float64") + 1, lambda a: a.argmax(0) + 1.0, ((33,),)),
+    "the largest argmax": (lambda a: cr.argmax(a, 1).max(), lambda a: a.argmax(1).max(), ((17, 5),)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_fused_kernels_give_what_numpy_gives(case: str) -> None:
+    f, wanted, shapes = CASES[case]
+    arrays = [RNG.standard_normal(shape) for shape in shapes]
+    inputs = [cr.Input(shape) for shape in shapes]
+    found = CompiledProgram(inputs, [f(*inputs)])(*arrays)[0]
+    np.testing.assert_allclose(found, wanted(*arrays), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["bool", "uint8", "int32", "float32"])
+def test_an_argmax_of_any_kind_is_an_integer_where_it_is_read(kind: str) -> None:
+    x = cr.Input((9, 12), kind)
+    value = RNG.integers(0, 2 if kind == "bool" else 9, (9, 12)).astype(kind)
+    found = CompiledProgram([x], [cr.argmax(x, 1) + 1, cr.argmax(x, 0) / 2])(value)
+    np.testing.assert_array_equal(found[0], value.argmax(1) + 1)
+    np.testing.assert_array_equal(found[1], value.argmax(0) / 2)
+
+
+def test_all_sums_of_a_kernel_are_computed_in_blocks() -> None:
+    a, b, c, d = (cr.Input(shape) for shape in ((64, 64), (64, 16), (64, 64), (64, 16)))
+    (kernel,) = merged(schedule([a, b, c, d], [a @ b + c @ d]).kernels)
+    axis = vector_axis(kernel)  # type: ignore[arg-type]
+    assert axis is not None
+    assert len(_Loops(Text(), kernel, {})._sums(axis)) == 2  # type: ignore[arg-type]
