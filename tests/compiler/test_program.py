@@ -127,3 +127,14 @@ def test_the_arena_lives_as_long_as_what_writes_to_it() -> None:
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert held >= arena
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
+def test_a_summed_result_is_added_up_over_all_steps_and_periods(dtype: str) -> None:
+    x = cr.Input((2,), dtype, name="x")
+    loop = CompiledLoop(Part([x], [(3 * x).sum()]), Loop(streamed_in=frozenset({0}), summed=frozenset({0})))
+    values, total = np.arange(24).astype(dtype), np.full((), 99, dtype)
+    loop.run([values], [total], steps=4, periods=3)
+    assert total == 3 * values.sum()
+    loop.run([values], [total], steps=2)
+    assert total == 3 * values[:4].sum()

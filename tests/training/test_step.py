@@ -40,7 +40,7 @@ class Plain:
                 array[rows] = new
             losses[k] = found[n + len(arrays.moving)]
             moved += int(found[-1]) if self.step.moved is not None else 0
-        return Ran(losses, moved)
+        return Ran(float(losses.mean()), moved)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from chainrule.compiler import memory
 from chainrule.compiler.axes import all_of
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
 from chainrule.compiler.loops import write_kernel
+from chainrule.compiler.scalars import emit, literal, type_of
 from chainrule.compiler.sharing import is_shared, meet
 from chainrule.compiler.text import Text, Value
 
@@ -31,11 +32,13 @@ class Loop:
         carried: pairs of an output and the input that it becomes in the next step.
         streamed_in: inputs of which step k reads the k-th piece of a longer array.
         streamed_out: outputs of which step k writes the k-th piece.
+        summed: outputs, one number each, that are added up over all steps.
     """
 
     carried: tuple[tuple[int, int], ...] = ()
     streamed_in: frozenset[int] = frozenset()
     streamed_out: frozenset[int] = frozenset()
+    summed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
         body.once("0")
     else:
         text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period))
+        body.finish()
     text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
     lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
@@ -110,6 +114,10 @@ class _Part:
             near = _near(found, loop)
             self.near = {buffer: text.room(_nbytes(buffer)) for buffer in near if buffer not in self.aliased}
             self.near |= {b: self.near[other] for b, other in self.aliased.items() if other in self.near}
+        summed = [b for b in found.buffers if b.kind == "output" and b.place in loop.summed]
+        self.totals = {buffer: text.room(_nbytes(buffer)) for buffer in summed}
+        for buffer, total in self.totals.items():
+            text.do(f"store {type_of(buffer.dtype)} {literal(0, buffer.dtype)}, ptr {total}")
 
     def once(self, index: Value) -> None:
         """All kernels, for the turn `index`: here if they are few, else in functions of bounded length.
@@ -131,6 +139,22 @@ class _Part:
         moved = [pair for pair in carried_buffers(self.found, self.loop) if pair[0] not in self.aliased]
         if moved:
             self._alone(self.text, lambda: self._copy(moved, index))
+        if self.totals:
+            self._alone(self.text, lambda: self._add_up(index))
+
+    def _add_up(self, index: Value) -> None:
+        """The results of this step, added to those of the steps before."""
+        for buffer, total in self.totals.items():
+            here, t = self._pointers(self.text, {buffer: None}, index)[buffer], type_of(buffer.dtype)
+            both = [self.text.let(f"load {t}, ptr {place}") for place in (total, here)]
+            added = emit(self.text, "add", both, [buffer.dtype] * 2, buffer.dtype, 1)
+            self.text.do(f"store {t} {added}, ptr {total}")
+
+    def finish(self) -> None:
+        """After the last step: what was added up, to where it is asked for."""
+        for buffer, total in self.totals.items():
+            there = (self.fixed or self._addresses(self.text, {buffer: None}))[buffer]
+            self._alone(self.text, functools.partial(_memcpy, self.text, there, total, _nbytes(buffer)))
 
     def fetch(self) -> None:
         """Carried values that are near while steps are made: from where they lie."""
@@ -194,9 +218,10 @@ class _Part:
 def _near(found: Schedule, loop: Loop) -> list[Buffer]:
     """What a loop's steps hand to one another, and to themselves, in places of the stack: small values."""
     carried = {buffer for pair in carried_buffers(found, loop) for buffer in pair}
+    carried |= {b for b in found.buffers if b.kind == "output" and b.place in loop.summed}
     chosen: list[Buffer] = []
     left = _NEAR_ALL
-    for buffer in found.buffers if loop.carried else ():
+    for buffer in found.buffers if loop.carried or loop.summed else ():
         inside = buffer in carried or (buffer.kind == "arena" and buffer.place >= 0)
         if inside and _nbytes(buffer) <= min(_NEAR, left):
             chosen.append(buffer)

@@ -91,15 +91,12 @@ class CompiledRunner:
         """Steps on `arrays`; records of the values `recorded`, if they are others."""
         n, count, drawn = len(arrays.whole), steps * periods, indices is not None
         loop, after = self._loop(arrays, drawn, recorder is not None), self._after
-        losses, moved = np.empty(count, self._step.loss.dtype), np.zeros(0, np.int64)
+        total, moved = np.zeros(()), np.zeros((), np.int64)
         numbers = np.arange(first, first + count if self._counts else first)
         inputs = [*arrays.whole, *arrays.moving, *self._rows(indices), numbers, self._seed]
-        outputs = [*after[:n], losses]
+        outputs = [*after[:n], total, *([moved] if self._step.moved is not None else [])]
         if indices is not None:
             inputs.append(np.ascontiguousarray(indices))
-        if self._step.moved is not None:
-            moved = np.empty(count, np.int64)
-            outputs.append(moved)
         outputs += [] if drawn else after[n:]
         records = None
         if recorder is None:
@@ -108,7 +105,7 @@ class CompiledRunner:
             records = np.empty((len(recorder.losses), periods))
             values = (arrays.whole if recorded is None else recorded)[: len(recorder.leaves)]
             loop.run(inputs, outputs, steps, periods, ([*values, *recorder.arrays], records))
-        return Ran(losses.astype(np.float64, copy=False), int(moved.sum()), records)
+        return Ran(float(total) / count, int(moved), records)
 
     def _rows(self, indices: NDArray[np.int64] | None) -> Sequence[Array]:
         """The data as the machine code reads them."""
@@ -146,7 +143,7 @@ class CompiledRunner:
         after = [carry.after for carry in step.moving]
         outputs = [
             *(carry.after for carry in step.whole),
-            step.loss,
+            step.loss.astype(np.float64),
             *((step.moved,) if step.moved is not None else ()),
         ]
         n, m = len(whole), len(moving)
@@ -160,7 +157,7 @@ class CompiledRunner:
         else:
             written = {}
             outputs, carried = [*outputs, *after], carried | {len(outputs) + i: n + i for i in range(m)}
-        loop = Loop(tuple(carried.items()), frozenset(streamed), frozenset(range(n, n + 1 + (step.moved is not None))))
+        loop = Loop(tuple(carried.items()), frozenset(streamed), summed=frozenset((n, n + 1)[: len(outputs) - n]))
         record = Part((*recorder.leaves, *recorder.inputs), recorder.losses) if recorder is not None else None
         return CompiledLoop(Part(inputs, [*written, *outputs]), loop, Rows(read, written), record)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from chainrule.history import History, TrainingState
 from chainrule.sampling import Sampler
-from chainrule.training.nonfinite import all_finite, explain_nonfinite
+from chainrule.training.nonfinite import explain_nonfinite
 from chainrule.training.past import Past
 from chainrule.training.progress import Bar, Progress
 from chainrule.training.record import Evaluator, Rows
@@ -136,13 +136,12 @@ class Run:
             self._past.back(self.step)
             raise
         self._sound = self._past.due() or self.step + count == self.stop or self.watch is not None
-        mean = float(ran.losses.mean())
-        if self.check_finite and not self._finite(ran, mean):
+        if self.check_finite and not self._finite(ran):
             self._replay(count, ran.records)
         self._keep(ran.records)
         self.step += count
         self.history.steps_done += count
-        self._losses.append(mean)
+        self._losses.append(ran.loss)
         if self.history.updates is not None:
             self.history.updates += ran.moved
         seconds = max(time.perf_counter() - began, 1e-9)
@@ -158,9 +157,8 @@ class Run:
             return self.runner.run(arrays, indices, self.step, count)
         return self.looping.run_recorded(arrays, indices, self.step, every, periods)
 
-    def _finite(self, ran: Ran, mean: float) -> bool:
-        losses = math.isfinite(mean) or all_finite([ran.losses])
-        return losses and (not self._sound or self._past.finite())
+    def _finite(self, ran: Ran) -> bool:
+        return math.isfinite(ran.loss) and (not self._sound or self._past.finite())
 
     def _keep(self, records: Array | None, most: int | None = None) -> None:
         """The records that a chunk took on its way, or the first of them."""
@@ -184,7 +182,7 @@ class Run:
             middle = (first + end) // 2
             self._past.keep(first, self._indices(first, middle))
             ran = self._again(first, middle)
-            if all_finite([ran.losses]) and self._past.finite():
+            if math.isfinite(ran.loss) and self._past.finite():
                 first = middle
             else:
                 self._past.back(first)

@@ -35,7 +35,7 @@ class ReferenceRunner:
         for k, batch in enumerate(self._batches(indices, count)):
             *arrays.whole, losses[k] = program(*arrays.whole, *batch, numbers[k], seed)
         assert len(arrays.whole) == n
-        return Ran(losses)
+        return Ran(float(losses.mean()))
 
     def _batches(self, indices: NDArray[np.int64] | None, count: int) -> Any:
         """For every step its rows of each data array (by indexing: np.take copies the whole of a strided one)."""
@@ -59,4 +59,4 @@ class ReferenceRunner:
                 array[rows] = after
             losses[k] = out[n + m]
             moved += int(out[-1])
-        return Ran(losses, moved)
+        return Ran(float(losses.mean()), moved)

@@ -81,12 +81,12 @@ class Ran:
     """What a chunk of steps gave besides the carried values.
 
     Attributes:
-        losses: of each step.
+        loss: the mean over the steps.
         moved: how many rows moved in all.
         records: those taken in between, (sets, periods).
     """
 
-    losses: Array
+    loss: float
     moved: int = 0
     records: Array | None = None
 
