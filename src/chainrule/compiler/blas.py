@@ -21,17 +21,15 @@ from chainrule.dtypes import DType
 
 __all__ = ["address", "available", "call", "one_thread", "pays"]
 
-# Multiplications from which a call pays, measured with both sides of one product in turns: our loops keep up with
-# OpenBLAS to about 128 x 128 x 128, but not where the second operand lies transposed (its rows are then summed across).
-LEAST = 2_000_000
-LEAST_TRANSPOSED = 100_000
-LEAST_SIDE = 4  # a matrix by a vector streams the matrix once: the loops do that at the speed of memory
+# Bytes of the second operand from which a call pays, measured with both sides of one product in turns. Our loops go
+# through all of it for every few rows: as long as it stays in the cache they take 0.7 to 1.0 of OpenBLAS's time.
+LEAST = 2**21
+LEAST_SIDE = 16  # a few rows by a matrix stream the matrix: the loops do that at the speed of memory
 
 
-def pays(m: int, n: int, k: int, dtype: DType, transposed: bool) -> bool:
-    """Whether an (m, k) by (k, n) product is left to BLAS; `transposed`: the second operand lies as (n, k)."""
-    least = LEAST_TRANSPOSED if transposed else LEAST
-    return dtype.kind == "f" and m * n * k >= least and min(m, n) >= LEAST_SIDE and k > 1 and available()
+def pays(m: int, n: int, k: int, dtype: DType) -> bool:
+    """Whether an (m, k) by (k, n) product is left to BLAS."""
+    return dtype.kind == "f" and k * n * dtype.itemsize > LEAST and min(m, n) >= LEAST_SIDE and available()
 
 
 @cache

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from chainrule.compiler.blas import pays
 from chainrule.formula import WRITTEN_OUT, Reshaped, Stores
 from chainrule.graph import Node
 from chainrule.primitives.contraction import parse
 
-__all__ = ["lower_of", "product", "renames", "stored_nodes"]
+__all__ = ["MatrixProduct", "by_blas", "is_read_often", "lower_of", "product", "renames", "stored_nodes"]
+
+MatrixProduct: TypeAlias = tuple[tuple[int, int, int], tuple[Node, bool], tuple[Node, bool]]
 
 _LARGEST_INLINE = 400  # operations of one element's formula
+_MANY_ROWS = 16
+_LONG_ENOUGH = 8
 _DEEPEST_INLINE = 100  # bounds the recursion over formulas
 _TRANSPARENT = frozenset(("alias", "stop_gradient", "custom"))
 
@@ -64,8 +68,8 @@ def _cuts(order: Sequence[Node], inputs: set[Node]) -> set[Node]:
     return found
 
 
-def product(node: Node, leaves: set[Node]) -> tuple[tuple[int, int, int], tuple[Node, bool], tuple[Node, bool]] | None:
-    """The sizes and operands of a matrix product that is left to BLAS; None for anything else."""
+def product(node: Node, leaves: set[Node]) -> MatrixProduct | None:
+    """The sizes and operands of a matrix product, and which of them lie transposed; None for anything else."""
     if node.is_leaf or node in leaves or _name(node) != "contract":
         return None
     a, b, out = parse(node.attrs["spec"])
@@ -78,9 +82,18 @@ def product(node: Node, leaves: set[Node]) -> tuple[tuple[int, int, int], tuple[
     sizes = dict(zip(a + b, x.shape + y.shape, strict=True))
     m, n, k = sizes[out[0]], sizes[out[1]], sizes[inner]
     flip_a, flip_b = a == inner + out[0], b == out[1] + inner
-    if not pays(m, n, k, node.dtype, flip_b):
-        return None
     return (m, n, k), (x, flip_a), (y, flip_b)
+
+
+def by_blas(found: MatrixProduct, node: Node) -> bool:
+    """Whether a product is left to BLAS."""
+    return pays(*found[0], node.dtype)
+
+
+def is_read_often(found: MatrixProduct) -> bool:
+    """Whether a product reads its operands so often that a copy of one that lies badly pays."""
+    m, n, k = found[0]
+    return m >= _MANY_ROWS and min(n, k) >= _LONG_ENOUGH
 
 
 def _behind_transposes(x: Node, labels: str) -> tuple[Node, str]:

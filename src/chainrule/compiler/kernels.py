@@ -46,6 +46,7 @@ class Kernel:
     space: tuple[Var, ...]
     writes: tuple[Write, ...]
     ordered: Var | None = None  # turns of this one must follow one another
+    alone: bool = False  # no other kernel joins its loops
     zeroes: bool = False  # the whole (one) target becomes 0 first; `space` may then be written in part
 
 

@@ -14,8 +14,9 @@ from chainrule.compiler.axes import all_of, crossing_axis, strips, vector_axis
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Write, targets
 from chainrule.compiler.scalars import type_of
 from chainrule.compiler.sharing import PIECE, PRODUCT_PIECE, Share, share_of
-from chainrule.compiler.sums import ACCUMULATORS, UNROLLED, UNROLLED_TOTAL, VECTOR_BYTES, Sums, most_lanes
+from chainrule.compiler.sums import ACCUMULATORS, UNROLLED, UNROLLED_TOTAL, VECTOR_BYTES, most_lanes
 from chainrule.compiler.text import Text, Value
+from chainrule.compiler.transposes import Transposes
 from chainrule.compiler.values import Strip
 from chainrule.formula import Expr, Var
 
@@ -68,7 +69,7 @@ def _write_product(text: Text, kernel: Product, pointers: dict[Buffer, Value], s
         text.when(mine.last, lambda: part(str(m // PRODUCT_PIECE * PRODUCT_PIECE), m % PRODUCT_PIECE))
 
 
-class _Loops(Sums):
+class _Loops(Transposes):
     """The loop nest of a kernel."""
 
     share: Share | None = None
@@ -131,10 +132,15 @@ class _Loops(Sums):
         self.text.when(share.last, rest)
 
     def _rows(self, outer: Var, vector: Var) -> int:
-        """How many rows are computed at once: as many as keep the accumulators of their sums in registers."""
+        """How many rows are computed at once: as many as keep the accumulators of their sums in registers.
+
+        Where a read is transposed: as many as a vector has lanes.
+        """
+        lanes = max(1, VECTOR_BYTES // max(write.value.dtype.itemsize for write in self.kernel.writes))
+        if min(outer.size, vector.size) >= lanes and self._is_turned(vector, outer):
+            return lanes
         if outer is self.kernel.ordered or not self._sums(vector) or outer in _needed_by_places(self.kernel):
             return 1
-        lanes = max(1, VECTOR_BYTES // max(write.value.dtype.itemsize for write in self.kernel.writes))
         vectors = min(sum(-(-width // lanes) for _, _, width in self._cut(vector)), ACCUMULATORS)
         rows = 1
         while rows * 2 * vectors <= _REGISTERS and rows * 2 <= min(outer.size, _MOST_ROWS):
@@ -182,12 +188,30 @@ class _Loops(Sums):
             for start, width in places
         ]
         with self._scope({}):
+            self._transpose_all(var, made, len(places))
             for expr in self._sums(var) if len(made) > 1 else ():
                 self._sum_together(expr, made)
             for strip in made:
                 with self._in(strip):
                     self._store()
         return []
+
+    def _is_turned(self, along: Var, rows: Var) -> bool:
+        """Whether blocks of rows are read transposed; not where sums need the registers."""
+        values = (write.value for write in self.kernel.writes)
+        plain = rows is not self.kernel.ordered and all(e.op != "reduce" for value in values for e in all_of(value))
+        return plain and bool(self._transposed(along, rows))
+
+    def _transpose_all(self, along: Var, made: Sequence[Strip], places: int) -> None:
+        """Of strips at `places` in every row, reads those that make a square with their like in the other rows."""
+        rows = next((var for var in made[0].bound if var is not along), None)
+        if rows is None or not self._is_turned(along, rows):
+            return
+        for k in range(places):
+            square = made[k::places]
+            if square[0].width == len(square):
+                for expr in self._transposed(along, rows):
+                    self._transpose(expr, along, rows, square)
 
     def _sums(self, var: Var) -> list[Expr]:
         """The outermost sums along `var` that read nothing that this kernel writes."""

@@ -57,6 +57,8 @@ def _overwritten(kernel: Kernel | Product, other: Kernel | Product) -> bool:
 def _joins(other: Kernel | Product, kernel: Kernel | Product) -> bool:
     if isinstance(other, Product) or isinstance(kernel, Product) or other.space != kernel.space:
         return False
+    if other.alone or kernel.alone:
+        return False
     if not (_is_plain(other) and _is_plain(kernel)) or len(other.writes) >= _MOST:
         return False
     if vector_axis(other) is not vector_axis(kernel):

@@ -10,10 +10,11 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chainrule.compiler.fusion import lower_of, product, renames, stored_nodes
+from chainrule.compiler.fusion import by_blas, is_read_often, lower_of, product, renames, stored_nodes
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Rows, Schedule, Write, strides_of
 from chainrule.formula import Affine, Expr, Operand, Position, Reshaped, Stores, Var, affine, const, read
 from chainrule.graph import Node, walk
+from chainrule.primitives.contraction import parse
 
 __all__ = ["schedule", "uniform"]
 
@@ -33,10 +34,12 @@ class _Scheduler:
         self.inputs, self.outputs, self.rows = inputs, outputs, rows
         self.order = walk(outputs)
         leaves = {*inputs, *rows.read}
-        self.products = {node: found for node in self.order if (found := product(node, leaves)) is not None}
+        self.matrices = {node: found for node in self.order if (found := product(node, leaves)) is not None}
+        self.products = {node: found for node, found in self.matrices.items() if by_blas(found, node)}
         self.stored = stored_nodes(self.order, leaves, outputs, self.products)
         self.found = Schedule()
         self.operands: dict[Node, Operand] = {}
+        self.turned: dict[Node, Operand] = {}  # transposed copies
         self.spaces: dict[tuple[int, ...], tuple[Var, ...]] = {}
         self.readers = {x: node.path for node in reversed(self.order) for x in node.inputs if x.is_leaf}
 
@@ -55,13 +58,19 @@ class _Scheduler:
                 self.found.held.append(node)
             elif renames(node):
                 self._place(node, self.found.views[node.inputs[0]])
-            elif node in self.stored:
-                self._buffer(node, "arena", -1)
-                self._store(node)
             else:
-                self.operands[node] = self._inlined(node)
+                self._arrange(node)
+                self._compute(node)
         self._copy_out()
         return self.found
+
+    def _compute(self, node: Node) -> None:
+        """Where it is stored, or else where it is read."""
+        if node in self.stored:
+            self._buffer(node, "arena", -1)
+            self._store(node)
+        else:
+            self.operands[node] = Operand(node.shape, node.dtype, _once(self._formula(node)))
 
     def _buffer(self, node: Node, kind: str, place: int) -> Buffer:
         size = 1
@@ -122,7 +131,7 @@ class _Scheduler:
             place = _offset([affine(k) for k in store.place(index)], strides)
             value = store.value(index)
             write = Write(buffer, place, value, node, store.adds)
-            self.found.kernels.append(Kernel(space, (write,), ordered, zeroed))
+            self.found.kernels.append(Kernel(space, (write,), ordered, zeroes=zeroed))
             zeroed = False
 
     def _as_buffer(self, node: Node) -> Buffer:
@@ -134,16 +143,50 @@ class _Scheduler:
             self._add(space, Write(buffer, _offset(index, strides_of(node.shape)), operand[index], node))
         return self.found.views[node]
 
-    def _formula(self, node: Node) -> Callable[[tuple[Affine, ...]], Expr]:
+    def _arrange(self, node: Node) -> None:
+        """Copies an operand of a matrix product by loops to where what is read together lies together."""
+        found = self.matrices.get(node)
+        if found is None or node in self.products or not is_read_often(found):
+            return
+        _, (x, _), (y, transposed) = found
+        for operand in (x, y):
+            if operand in self.rows.read:
+                self._as_buffer(operand)
+        if transposed and y not in self.turned:
+            self.turned[y] = self._transposed(y)
+
+    def _transposed(self, y: Node) -> Operand:
+        shape = y.shape[::-1]
+        buffer = Buffer(f"{self._called(y)}.T", shape[0] * shape[1], y.dtype, "arena", -1, shape)
+        self.found.buffers.append(buffer)
+        space, index = self._space(shape)
+
+        def at(index: tuple[Affine, ...]) -> Expr:
+            return read(buffer, _offset(index, strides_of(shape)), y.dtype)
+
+        write = Write(buffer, _offset(index, strides_of(shape)), self.operands[y][index[::-1]], None)
+        self.found.kernels.append(Kernel(space, (write,), alone=True))
+        return Operand(shape, y.dtype, _once(at))
+
+    def _operands(self, node: Node) -> list[Operand]:
+        """What an operation reads; of a matrix product the transposed copy of its second operand, if there is one."""
         operands = [self.operands[x] for x in node.inputs]
+        found = self.matrices.get(node)
+        if found is None or found[2][0] not in self.turned or not (found[2][1] and is_read_often(found)):
+            return operands
+        *both, out = parse(node.attrs["spec"])
+        second = next(i for i, labels in enumerate(both) if out[1] in labels)
+        order = [both[second].index(label) for label in (*(c for c in both[second] if c not in out), out[1])]
+        turned, plain = self.turned[found[2][0]], operands[second]
+        operands[second] = Operand(plain.shape, plain.dtype, lambda index: turned[[index[i] for i in order]])
+        return operands
+
+    def _formula(self, node: Node) -> Callable[[tuple[Affine, ...]], Expr]:
+        operands = self._operands(node)
         lower: Any = lower_of(node)
         if isinstance(lower, Reshaped):
             return lambda index: operands[0][_units_moved(index, node.shape, node.inputs[0].shape)]
         return lambda index: lower(operands, index, **node.attrs)
-
-    def _inlined(self, node: Node) -> Operand:
-        """An operand that is computed where it is read."""
-        return Operand(node.shape, node.dtype, _once(self._formula(node)))
 
     def _some_rows(self, leaf: Node, whole: Node, numbers: Node) -> Operand:
         size, array, at = whole.shape[0], self.operands[whole], self.operands[numbers]

@@ -14,7 +14,7 @@ from chainrule.compiler.values import INDEX, Strip, Values
 from chainrule.dtypes import DType
 from chainrule.formula import Expr, Var
 
-__all__ = ["ACCUMULATORS", "VECTOR_BYTES", "Sums", "most_lanes"]
+__all__ = ["ACCUMULATORS", "VECTOR_BYTES", "Sums", "alternate", "most_lanes"]
 
 VECTOR_BYTES = 64
 ACCUMULATORS = 4  # vectors carried by one sum, to hide the latency of the addition
@@ -164,7 +164,7 @@ class Sums(Values):
 
     def _pair(self, kind: str, a: Value, b: Value, dtype: DType, lanes: int, size: int) -> Value:
         """Two vectors, in which groups of `size` lanes repeat, as one in which groups of twice the size do."""
-        low = [k + from_b for g in range(0, lanes, 2 * size) for from_b in (0, lanes) for k in range(g, g + size)]
+        low = alternate(lanes, size)
         one, other = (self._shuffled(a, b, dtype, lanes, [k + by for k in low]) for by in (0, size))
         self.width = lanes
         return self._combine(kind, one, other, dtype)
@@ -249,3 +249,8 @@ def _identity(kind: str, dtype: DType) -> Value:
 
 def _numbers(start: int, count: int) -> str:
     return ", ".join(f"i32 {k}" for k in range(start, start + count))
+
+
+def alternate(lanes: int, size: int) -> list[int]:
+    """Groups of `size` lanes, one of the first vector and one of the second by turns, of every other group."""
+    return [k + second for g in range(0, lanes, 2 * size) for second in (0, lanes) for k in range(g, g + size)]
