@@ -24,7 +24,7 @@ from chainrule.dtypes import DType
 if TYPE_CHECKING:
     from chainrule.primitive import Primitive
 
-__all__ = ["Node", "Source", "dependents", "module_scope", "origin_of", "walk"]
+__all__ = ["Node", "Source", "dependents", "is_ours", "module_scope", "origin_of", "walk"]
 
 Shape = tuple[int, ...]
 
@@ -46,7 +46,7 @@ class Source:
 
 
 @cache
-def _ours(file: str) -> bool:
+def is_ours(file: str) -> bool:
     """Whether a file is of this package."""
     return file.startswith(_PACKAGE)
 
@@ -57,7 +57,7 @@ def user_line() -> Source | None:
     if origin is not None:
         return origin
     frame = sys._getframe(1)
-    while frame is not None and _ours(frame.f_code.co_filename):
+    while frame is not None and is_ours(frame.f_code.co_filename):
         frame = frame.f_back  # type: ignore[assignment]
     return None if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
 

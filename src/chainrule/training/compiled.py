@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -15,10 +16,23 @@ from chainrule.graph import Node, walk
 from chainrule.tensor import Input, Tensor
 from chainrule.training.step import Array, Arrays, Ran, Recorder, Step
 
-__all__ = ["CompiledRunner"]
+__all__ = ["CompiledRunner", "Made"]
 
 FLOPS = 1e9  # a second: few enough that the first chunk of a run surely takes no longer than it may
 LEAST = 50.0  # operations that a step costs besides
+
+
+@dataclass
+class Made:
+    """What is made of a step and its records, whatever data they are run on; one run uses it at a time.
+
+    Attributes:
+        loops: without and with records.
+        counts: whether a step asks for its number; known once there is a loop.
+    """
+
+    loops: dict[bool, CompiledLoop] = field(default_factory=dict)
+    counts: bool = False
 
 
 class CompiledRunner:
@@ -34,11 +48,10 @@ class CompiledRunner:
         require()
         self._step, self._data, self._seed = step, data, np.array(seed, np.int64)
         self._ready = [_ready(array, leaf) for array, leaf in zip(data, step.rows, strict=True)]
-        self._counts = step.step in set(walk(step.outputs))  # whether a step asks for its number
-        self._loops: dict[bool, CompiledLoop] = {}  # without and with records
         self._drawn = True
         self._after: list[Array] = []  # where carried values go that cannot be written over the old ones
         self.recorder: Recorder | None = None
+        self.made = Made()
         self.compiled: Compiled | None = None  # what ran last
 
     @property
@@ -70,7 +83,7 @@ class CompiledRunner:
         """
         recorder = self.recorder
         assert recorder is not None
-        if True not in self._loops:
+        if True not in self.made.loops:
             return np.array(self._record(*arrays.whole[: len(recorder.leaves)], *recorder.arrays))
         copies = Arrays([array.copy() for array in arrays.whole], [array.copy() for array in arrays.moving])
         rows = np.zeros((1, self._step.rows[0].shape[0]), np.int64) if self._drawn else None
@@ -92,7 +105,7 @@ class CompiledRunner:
         n, count, drawn = len(arrays.whole), steps * periods, indices is not None
         loop, after = self._loop(arrays, drawn, recorder is not None), self._after
         losses, moved = np.empty(count, self._step.loss.dtype), np.zeros(0, np.int64)
-        numbers = np.arange(first, first + count if self._counts else first)
+        numbers = np.arange(first, first + count if self.made.counts else first)
         inputs = [*arrays.whole, *arrays.moving, *self._rows(indices), numbers, self._seed]
         outputs = [*after[:n], losses]
         if indices is not None:
@@ -124,11 +137,12 @@ class CompiledRunner:
         return [np.ascontiguousarray(a, leaf.dtype) for a, leaf in zip(self._data, self._step.rows, strict=True)]
 
     def _loop(self, arrays: Arrays, drawn: bool, recorded: bool) -> CompiledLoop:
-        if recorded not in self._loops:
-            self._loops[recorded] = self._compiled(arrays, drawn, self.recorder if recorded else None)
+        if recorded not in self.made.loops:
+            self.made.loops[recorded] = self._compiled(arrays, drawn, self.recorder if recorded else None)
+        if not self._after:
             self._after = [np.empty_like(array) for array in (*arrays.whole, *(() if drawn else arrays.moving))]
-        self.compiled, self._drawn = self._loops[recorded].code, drawn
-        return self._loops[recorded]
+        self.compiled, self._drawn = self.made.loops[recorded].code, drawn
+        return self.made.loops[recorded]
 
     def _compiled(self, arrays: Arrays, drawn: bool, recorder: Recorder | None) -> CompiledLoop:
         step = self._step
@@ -137,6 +151,7 @@ class CompiledRunner:
         direct = [not drawn or ready for ready in self._ready]
         read: dict[Node, tuple[Node, Node]] = {}
         moving, rows, used = [], [], set(walk(step.outputs))
+        self.made.counts = step.step in used
         for carry, array in zip(step.moving, arrays.moving, strict=True):
             moving.append(_whole(carry.before, array, numbers, read) if drawn else carry.before)
         for leaf, array, there in zip(step.rows, self._data, direct, strict=True):

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,7 @@ class Run:
     sets: Sequence[Rows]
     history: History
     model: Any
+    trace: Callable[[], Traced]  # the step once more, as the user's code makes it now
     looping: LoopRunner | None = None  # the runner, if it is one
     watch: Watch | None = None
     callbacks: Sequence[Callable[[Progress], Any]] = ()
@@ -193,7 +194,8 @@ class Run:
         self.history.steps_done += bad - self.step
         self.step = bad
         part = self._indices(bad, bad + 1)
-        error = explain_nonfinite(self.called, self.traced, self.data, part, bad, self.sampler.seed)
+        traced = replace(self.trace(), arrays=self.traced.arrays)  # a kept one names the lines of an earlier call
+        error = explain_nonfinite(self.called, traced, self.data, part, bad, self.sampler.seed)
         error.history = self.history
         raise error
 
