@@ -13,7 +13,6 @@ from chainrule.dtypes import is_float
 from chainrule.errors import DTypeError, OptionError, ShapeError, explain
 from chainrule.history import History, TrainingState
 from chainrule.optim import Optimizer
-from chainrule.sampling import Sampler
 from chainrule.tensor import Tensor
 from chainrule.training.checks import (
     UnreachableTargetWarning,

@@ -125,13 +125,20 @@ class _Machine:
             held = [np.ascontiguousarray(leaf.value) for leaf in leaves]
             alive.append(held)
             given = {"input": inputs, "held": held, "output": outputs}
-            table += [given[kind][place].ctypes.data for kind, place in places]
-            table.append(-(-arena.ctypes.data // 64) * 64)
+            table += [_address(given[kind][place]) for kind, place in places]
+            table.append(-(-_address(arena) // 64) * 64)
         pointers = (ctypes.c_void_p * len(table))(*table)
         with blas.one_thread() if code.calls_blas else nullcontext():
             flags = code.call(ctypes.addressof(pointers), periods, steps)
         if flags:
             raise _out_of_range()
+
+
+def _address(array: Any) -> int:
+    """Where a contiguous array lies. By its buffer, where it gives one: that takes a third of the time of `ctypes`."""
+    if array.flags.writeable and array.nbytes:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    return int(array.ctypes.data)
 
 
 def _out_of_range() -> ShapeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,7 @@ __all__ = ["CompiledRunner", "Made"]
 
 FLOPS = 1e9  # a second: few enough that the first chunk of a run surely takes no longer than it may
 LEAST = 50.0  # operations that a step costs besides
+MEASURED = 1e-3  # seconds that steps take together, at least, for their pace to be known
 
 
 @dataclass
@@ -29,10 +31,12 @@ class Made:
     Attributes:
         loops: without and with records.
         counts: whether a step asks for its number; known once there is a loop.
+        pace: seconds a step took, by how often a record was taken (0: never), where many were made in one go.
     """
 
     loops: dict[bool, CompiledLoop] = field(default_factory=dict)
     counts: bool = False
+    pace: dict[int, float] = field(default_factory=dict)
 
 
 class CompiledRunner:
@@ -60,20 +64,33 @@ class CompiledRunner:
         gathered = zip(self._data, self._ready, strict=True)
         return 8 + sum(array.nbytes // max(1, len(array)) for array, ready in gathered if not ready)
 
-    def first_chunk(self, arrays: Arrays, drawn: bool, every: int, seconds: float) -> int:
-        """How many steps surely take no longer than `seconds`."""
-        step, *record = self._loop(arrays, drawn, every > 0).code.flops
-        return max(1, int(seconds * FLOPS / (step + LEAST + sum(record) / max(1, every))))
+    def first_chunk(self, arrays: Arrays, drawn: bool, every: int, seconds: float) -> tuple[int, bool]:
+        """How many steps take no longer than `seconds`, and whether that was measured."""
+        loop = self._loop(arrays, drawn, every > 0)
+        if every in self.made.pace:
+            return max(1, int(seconds / self.made.pace[every])), True
+        step, *record = loop.code.flops
+        return max(1, int(seconds * FLOPS / (step + LEAST + sum(record) / max(1, every)))), False
 
     def run(self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int) -> Ran:
         """Make `count` steps from number `first` on."""
-        return self._run(arrays, indices, first, count, 1, None)
+        began = time.perf_counter()
+        ran = self._run(arrays, indices, first, count, 1, None)
+        self._clock(0, count, time.perf_counter() - began)
+        return ran
 
     def run_recorded(
         self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, every: int, periods: int
     ) -> Ran:
         """Make `periods` times a record and `every` steps."""
-        return self._run(arrays, indices, first, every, periods, self.recorder)
+        began = time.perf_counter()
+        ran = self._run(arrays, indices, first, every, periods, self.recorder)
+        self._clock(every, every * periods, time.perf_counter() - began)
+        return ran
+
+    def _clock(self, every: int, count: int, seconds: float) -> None:
+        if seconds > MEASURED:
+            self.made.pace = {every: seconds / count}
 
     def record(self, arrays: Arrays) -> Array:
         """The losses of `recorder`'s sets, as they are.

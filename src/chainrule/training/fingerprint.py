@@ -8,7 +8,7 @@ own is traced anew at every call, since nobody can tell what that code depends o
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from functools import partial
 from types import FunctionType
 from typing import Any
@@ -24,7 +24,7 @@ __all__ = ["Fingerprint", "fingerprint"]
 
 _PLAIN = frozenset((int, bool, str, type(None)))
 _HOMES = ("chainrule.nn.", "chainrule.optim.")
-_CALLED = ("forward", "function", "update", "init", "rate")  # the methods that tracing calls, and `__call__`
+_CALLED = ("forward", "function", "update", "init", "rate", "__call__")  # the methods that tracing calls
 
 
 class _UnknownError(Exception):
@@ -32,12 +32,18 @@ class _UnknownError(Exception):
 
 
 class Fingerprint:
-    """A key, and the objects that it names by identity: as long as they live, no others can be taken for them."""
+    """A key, and the objects that it names by identity: as long as they live, no others can be taken for them.
 
-    def __init__(self, *parts: Any):
+    Args:
+        parts: what is called while tracing: a model, a loss and the like.
+        form: what else decides the graph, as it is.
+    """
+
+    def __init__(self, parts: Sequence[Any], form: Hashable):
         self.named: list[Any] = []
         self._places: dict[int, int] = {}
-        self.key: Hashable = tuple([self._read(part) for part in parts])
+        self._kinds: dict[type, Hashable] = {}
+        self.key: Hashable = form, *[self._read(part) for part in parts]
 
     def _read(self, value: Any) -> Hashable:
         kind = type(value)
@@ -75,26 +81,29 @@ class Fingerprint:
         if id(value) in self._places:
             return "again", self._places[id(value)]
         self._places[id(value)] = len(self._places)
-        if not kind.__module__.startswith(_HOMES) or not _is_there(kind):
-            raise _UnknownError
-        return kind, *_methods(kind), *[(name, self._read(item)) for name, item in vars(value).items()]
+        if kind not in self._kinds:
+            self._kinds[kind] = _class(kind)
+        return self._kinds[kind], *[(name, self._read(item)) for name, item in vars(value).items()]
 
 
-def fingerprint(*parts: Any) -> Fingerprint | None:
-    """The key of all `parts` together; None where one of them is not known."""
+def fingerprint(parts: Sequence[Any], form: Hashable) -> Fingerprint | None:
+    """The key of all `parts` together, and of `form`; None where a part is not known."""
     if mode.current() is not None:  # a model that is called inside `nn.training` is not evaluated
         return None
     try:
-        return Fingerprint(*parts)
+        return Fingerprint(parts, form)
     except (_UnknownError, RecursionError):
         return None
 
 
-def _methods(kind: type) -> list[Hashable]:
-    """What tracing calls of a class: somebody may have put another function there."""
-    found = [method for name in _CALLED if (method := getattr(kind, name, None)) is not None]
-    call = getattr(kind, "__call__", None)  # of a class that has none, it is that of `type`
-    return [_known(method) for method in (found if type(call) is not FunctionType else [*found, call])]
+def _class(kind: type) -> Hashable:
+    """A class of this package, and what tracing calls of it: somebody may have put another function there."""
+    if not kind.__module__.startswith(_HOMES) or not _is_there(kind):
+        raise _UnknownError
+    found = {name: getattr(kind, name, None) for name in _CALLED}
+    if type(found["__call__"]) is not FunctionType:  # the class has none: it is that of `type`
+        del found["__call__"]
+    return kind, *[_known(method) for method in found.values() if method is not None]
 
 
 def _known(function: Any) -> Hashable:

@@ -28,6 +28,7 @@ __all__ = ["Run"]
 
 REPORT = 0.1  # seconds between two reports
 FIRST = 0.1  # of that time, for the first chunk, whose speed is a guess
+AGAIN = 0.5  # the same where the speed of an earlier run is known
 CHUNK_BYTES = 2**23  # of rows gathered for one chunk
 
 
@@ -112,8 +113,8 @@ class Run:
         """As many steps as surely take little time; a whole period, where that does not take long."""
         every = self.history.record_every
         every = every if self._unwatched and every <= self.stop - self.step else 0
-        most = looping.first_chunk(self.traced.arrays, self._drawn, every, REPORT)
-        return max(int(most * FIRST), min(every, most), 1)
+        most, measured = looping.first_chunk(self.traced.arrays, self._drawn, every, REPORT)
+        return max(int(most * (AGAIN if measured else FIRST)), min(every, most), 1)
 
     @property
     def _unwatched(self) -> bool:
@@ -134,7 +135,7 @@ class Run:
             self._past.back(self.step)
             raise
         self._sound = self._past.due() or self.step + count == self.stop or self.watch is not None
-        mean = float(ran.losses.mean())
+        mean = float(np.add.reduce(ran.losses)) / count
         if self.check_finite and not self._finite(ran, mean):
             self._replay(count, ran.records)
         self._keep(ran.records)
@@ -251,7 +252,7 @@ class Run:
 
     def _report(self, bar: Bar) -> bool:
         """Show where the run stands; whether a callback says to stop."""
-        loss = float(np.mean(self._losses)) if self._losses else float("nan")
+        loss = sum(self._losses) / len(self._losses) if self._losses else math.nan
         bar.advance(self.step - self._reported[1], loss)
         self._losses.clear()
         self._reported = (time.perf_counter(), self.step)

@@ -1,4 +1,4 @@
-"""What a call of `fit` needs before its first step: the step, its runner and the evaluator, made or kept from before."""
+"""What a call of `fit` needs before its first step: the step, its runner, the evaluator; made, or kept from before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chainrule.compile import FallbackWarning
 from chainrule.errors import CompileError, MissingExtraError
 from chainrule.evaluate import Program
 from chainrule.sampling import Sampler
-from chainrule.training.fingerprint import Fingerprint, fingerprint
+from chainrule.training.fingerprint import fingerprint
 from chainrule.training.kept import Kept, keep, take
 from chainrule.training.record import Evaluator, Rows, Sizes
 from chainrule.training.reference import ReferenceRunner
@@ -77,10 +77,9 @@ def made_ready(
 ) -> Ready:  # fmt: skip
     """The step and its runner, kept from an earlier call where all is equal that decides them."""
     sampler = task.sampler
-    name = f"{engine.__module__}.{getattr(engine, '__qualname__', '')}"
-    form = name, task.called, sampler.batch_size, sampler.kind, every > 0, bool(metrics), [_form(rows) for rows in sets]
-    parts = task.model, task.loss, task.optimizer, task.clip, _form(task.train), form
-    found = None if verify else fingerprint(*parts)
+    parts = task.model, task.loss, task.optimizer, task.clip
+    form: Any = engine, task.called, sampler.batch_size, sampler.kind, every > 0, bool(metrics)
+    found = None if verify else fingerprint(parts, (form, *map(_form, (task.train, *sets))))
     kept = take(task.model, found) if found is not None else None
     traced = task.trace() if kept is None else kept.traced.begun(task.moved)
     evaluator = Evaluator(
@@ -88,8 +87,6 @@ def made_ready(
     )
     if kept is None:
         evaluator.learn(task.train, traced)
-    for rows in sets:
-        evaluator.output_shape(rows)  # refuses rows that the model does not take
     try:
         runner = engine(traced.step, task.data, sampler.seed)
         made = looping(runner)
@@ -105,7 +102,8 @@ def made_ready(
         if not fallback:
             raise
         warnings.warn(f"{error} The whole run is on the reference engine.", FallbackWarning, stacklevel=4)
-        runner, made, evaluator.program, found = ReferenceRunner(traced.step, task.data, sampler.seed), None, Program, None
+        runner, made, found = ReferenceRunner(traced.step, task.data, sampler.seed), None, None
+        evaluator.program = Program
     if kept is None and found is not None:
         kept = Kept(found, traced, evaluator.sizes, *((made.recorder, made.made) if made else ()))
     return Ready(traced, runner, made, evaluator, kept)
@@ -127,6 +125,6 @@ def _either(program: Callable[..., Any]) -> Callable[..., Any]:
 def _form(rows: Rows) -> Hashable:
     """What of a set decides the graph of its loss, and how it is read."""
     arrays = [(array.shape, array.dtype, array.flags.c_contiguous) for array in (*rows.x, *rows.t)]
-    chosen = rows.chosen
-    part = (chosen.start, chosen.stop, chosen.step) if isinstance(chosen, slice) else chosen if chosen is None else len(chosen)
-    return len(rows.x), arrays, rows.weights is None, part
+    chosen: Any = rows.chosen
+    part = (chosen.start, chosen.stop, chosen.step) if isinstance(chosen, slice) else chosen is not None and len(chosen)
+    return len(rows.x), *arrays, rows.weights is None, part

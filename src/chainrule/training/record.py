@@ -33,9 +33,11 @@ class Rows:
     chosen: NDArray[np.int64] | slice | None = None
 
     def __len__(self) -> int:
+        if self.chosen is None:
+            return len(self.t[0])
         if isinstance(self.chosen, slice):
             return len(range(*self.chosen.indices(len(self.t[0]))))
-        return len(self.t[0]) if self.chosen is None else len(self.chosen)
+        return len(self.chosen)
 
     def piece(self, arrays: Sequence[Array], start: int, stop: int) -> list[Array]:
         """The rows `start` to `stop` - 1 of the set, of each array."""
@@ -124,7 +126,7 @@ class Evaluator:
             return None
         inputs: list[Tensor] = []
         arrays: list[Array] = []
-        means = []
+        means: list[Tensor] = []
         for rows in sets:
             x, t = rows.piece(rows.x, 0, len(rows)), rows.piece(rows.t, 0, len(rows))
             native = [np.ascontiguousarray(array, array.dtype.newbyteorder("=")) for array in (*x, *t)]
@@ -197,4 +199,4 @@ def _total(values: Array, count: int, weights: Array | None) -> float:
 
 
 def _key(rows: Rows) -> Any:
-    return tuple((array.shape[1:], array.dtype.str) for array in (*rows.x, *rows.t))
+    return tuple([(array.shape[1:], array.dtype) for array in (*rows.x, *rows.t)])

@@ -133,10 +133,11 @@ class LoopRunner(Runner, Protocol):
         """The memory that a row of a step takes in a chunk."""
         ...
 
-    def first_chunk(self, arrays: Arrays, drawn: bool, every: int, seconds: float) -> int:
-        """How many steps surely take no longer than `seconds`, with a record before each `every` if it is not 0.
+    def first_chunk(self, arrays: Arrays, drawn: bool, every: int, seconds: float) -> tuple[int, bool]:
+        """How many steps take no longer than `seconds`, with a record before each `every` if it is not 0.
 
-        `drawn`: whether steps are given row numbers.
+        And whether that was measured, by an earlier run; if not, it is less than it could be. `drawn`: whether steps
+        are given row numbers.
         """
         ...
 
