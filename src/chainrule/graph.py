@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -45,6 +45,9 @@ class Source:
         return f"{os.path.basename(self.file)}:{self.line}"
 
 
+_source = lru_cache(maxsize=4096)(Source)  # many nodes come from one line
+
+
 @cache
 def is_ours(file: str) -> bool:
     """Whether a file is of this package."""
@@ -59,7 +62,7 @@ def user_line() -> Source | None:
     frame = sys._getframe(1)
     while frame is not None and is_ours(frame.f_code.co_filename):
         frame = frame.f_back  # type: ignore[assignment]
-    return None if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
+    return None if frame is None else _source(frame.f_code.co_filename, frame.f_lineno)
 
 
 @contextmanager

@@ -6,8 +6,9 @@ import functools
 import gc
 import sys
 import threading
+import tracemalloc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,10 @@ def network() -> nn.Sequential:
         nn.Linear(3, 3, seed=0), nn.LeakyReLU(slope=0.1), nn.BatchNorm(3), nn.Dropout(0.3), nn.Linear(3, 3, seed=1),
         nn.Lambda(cr.tanh), nn.Linear(3, 1, seed=2),
     )  # fmt: skip
+
+
+def small() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(3, 2, seed=0), nn.Tanh(), nn.Linear(2, 1, seed=1))
 
 
 def fit(model: Any, /, loss: Any = losses.squared, rule: Any = None, x: Any = X, t: Any = T, **options: Any) -> Any:
@@ -219,7 +224,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "larger validation": {"validation": (X[:11], T[:11])},
     "some rows": {"record_on": {"some": slice(2, 9)}},
     "other rows": {"record_on": {"some": slice(1, 9, 2)}},
+    "more rows": {"record_on": {"some": slice(1, 9)}},
     "rows by number": {"record_on": {"some": [5, 1, 7]}},
+    "more rows by number": {"record_on": {"some": [5, 1, 7, 2]}},
     "metrics": {"metrics": {"distance": lambda y, t: abs(y - t)[:, 0]}},
     "callbacks": {"callbacks": lambda progress: None},
     "early stopping": {"early_stopping": cr.EarlyStopping(1, monitor="train")},
@@ -228,11 +235,27 @@ CALLS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+ALIKE = (
+    ("option of a loss", "another option of a loss"), ("schedule", "another schedule"), ("weights", "other weights"),
+    ("clipping", "another clipping", "clipping by another rule"), ("validation", "larger validation"),
+    ("some rows", "other rows", "more rows", "rows by number", "more rows by number"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("names", ALIKE, ids=" - ".join)
+def test_calls_that_look_alike(names: tuple[str, ...]) -> None:
+    model = small()
+    for name in 2 * names:
+        fresh = small()
+        fresh.load_state_dict(model.state_dict())
+        assert outcome(model, fit(model, **CALLS[name])) == outcome(fresh, fit(fresh, **CALLS[name]))
+
+
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_another_call_is_as_that_of_a_new_model(call: dict[str, Any]) -> None:
-    model = network()
+    model = small()
     for options in ({}, call, {}, call):
-        fresh = network()
+        fresh = small()
         fresh.load_state_dict(model.state_dict())
         assert outcome(model, fit(model, **options)) == outcome(fresh, fit(fresh, **options))
 
@@ -272,28 +295,62 @@ def test_inside_a_training_nothing_is_kept() -> None:
         assert found == outcome(fresh, fit(fresh))
 
 
-def test_code_of_the_users_is_called_at_every_fit() -> None:
+def noting(called: list[str], f: Callable[..., Any], like: Any = None) -> Callable[..., Any]:
+    """A user's function that does what `f` does and says so; called as `like`."""
+
+    def noted(*args: Any) -> Any:
+        called.append("called")
+        return f(*args)
+
+    return functools.wraps(like)(noted) if like is not None else noted
+
+
+class Own(nn.Module):
+    def __init__(self, called: list[str]):
+        self.inner, self.called = nn.Linear(3, 1, seed=0), called
+
+    def forward(self, x: Any) -> Any:
+        self.called.append("called")
+        return self.inner(x)
+
+
+USERS: dict[str, Callable[[list[str]], tuple[Any, ...]]] = {
+    "model": lambda called: (Own(called),),
+    "model that is a function": lambda called: (noting(called, network()),),
+    "layer": lambda called: (nn.Sequential(Own(called), network()[:0]),),
+    "function as a layer": lambda called: (nn.Sequential(nn.Linear(3, 1, seed=0), noting(called, cr.tanh)),),
+    "function made of it": lambda called: (nn.Sequential(nn.Linear(3, 1, seed=0), cr.vmap(noting(called, cr.tanh))),),
+    "loss": lambda called: (network(), noting(called, losses.squared)),
+    "loss that looks like the library's": lambda called: (network(), noting(called, losses.squared, losses.squared)),
+    "loss with the library's check": lambda called: (
+        network(), losses.targets(lambda t, s: None)(noting(called, losses.squared)),
+    ),
+    "loss in a partial": lambda called: (network(), partial(noting(called, losses.squared))),
+    "schedule": lambda called: (network(), losses.squared, optim.SGD(noting(called, lambda step: 0.01))),
+    "schedule within another": lambda called: (
+        network(), losses.squared, optim.SGD(optim.Warmup(noting(called, lambda step: 0.01), 5)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", USERS.values(), ids=USERS)
+def test_code_of_the_users_is_called_at_every_fit(parts: Any) -> None:
+    model, *rest = parts(called := [])
+    fit(model, *rest)
+    once = len(called)
+    fit(model, *rest)
+    assert len(called) == 2 * once > 0
+
+
+@pytest.mark.parametrize("home, name", [(losses, "squared"), (nn.Linear, "forward"), (optim.Momentum, "update")])
+def test_so_is_what_they_put_in_the_librarys_place(home: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[str] = []
-
-    class Own(nn.Module):
-        def __init__(self) -> None:
-            self.inner = nn.Linear(3, 1, seed=0)
-
-        def forward(self, x: Any) -> Any:
-            called.append("model")
-            return self.inner(x)
-
-    def loss(y: Any, t: Any) -> Any:
-        called.append("loss")
-        return losses.squared(y, t)
-
-    own = Own()
-    for model, function in ((own, losses.squared), (network(), loss)):
-        fit(model, function)
-        once = len(called)
-        fit(model, function)
-        assert len(called) == 2 * once > 0
-        called.clear()
+    monkeypatch.setattr(home, name, noting(called, getattr(home, name), getattr(home, name)))
+    model = network()
+    fit(model, losses.squared)
+    once = len(called)
+    fit(model, losses.squared)
+    assert len(called) == 2 * once > 0
 
 
 def test_an_error_names_the_line_of_its_own_call() -> None:
@@ -322,6 +379,42 @@ def test_it_lives_as_long_as_the_model_and_holds_no_data() -> None:
     gc.collect()
     assert (owner(), parameter()) == (None, None)
     assert len(kept._kept) == before - 1
+
+
+def test_many_fits_of_one_model_leave_nothing() -> None:
+    model = network()
+    for _ in range(20):
+        fit(model)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for _ in range(300):
+            fit(model)
+        gc.collect()
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < 2**16
+
+
+def test_large_memory_is_not_kept() -> None:
+    x = np.zeros((50_000, 3), np.float32)
+
+    def train() -> nn.Module:
+        model = nn.Sequential(nn.Linear(3, 20, seed=0), nn.Softmax(), nn.Linear(20, 1, seed=1))
+        fit(model, x=x, t=x[:, :1], batch_size=None, steps=1)
+        return model
+
+    train()
+    tracemalloc.start()
+    try:
+        model = train()
+        gc.collect()
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    (entry,) = kept._kept[model].values()
+    assert left < 2**20 < max(sum(loop.code.arenas) for loop in entry.made.loops.values())
 
 
 def test_a_parameter_that_was_replaced_is_let_go() -> None:
@@ -363,42 +456,32 @@ def test_a_fit_within_a_fit_of_the_same_model() -> None:
     assert nested(model) == nested(network())
 
 
-@pytest.fixture
-def eager() -> Iterator[None]:
-    """Threads take turns as often as they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-def test_two_threads_take_nothing_of_one_another(eager: None) -> None:
-    """Both fit by the same objects; each has a copy of the parameters' values at the end only by chance."""
-    model, taken = network(), list[Any]()
+def test_it_is_taken_out_while_it_is_used() -> None:
+    model, seen = network(), list[int]()
     fit(model)
-    found = next(iter(kept._kept[model].values()))
+    (entry,) = kept._kept[model].values()
+    fit(model)
+    assert list(kept._kept[model].values()) == [entry]
+    fit(model, callbacks=lambda progress: seen.append(len(kept._kept[model])), early_stopping=None)
+    assert set(seen) == {0}
+    assert kept.take(model, entry.fingerprint) is entry
+    assert kept.take(model, entry.fingerprint) is None
+
+
+def test_threads_do_not_meet() -> None:
+    """Of models of their own the bits are as alone, of one model the numbers are finite."""
+    alone = outcome(model := network(), fit(model))
+    shared, found = network(), list[Any]()
+    fit(shared)
 
     def use() -> None:
-        for _ in range(200):
-            mine = kept.take(model, found.fingerprint)
-            if mine is not None:
-                taken.append(mine)
-                assert taken.count(mine) == 1
-                taken.remove(mine)
-                kept.keep(model, mine)
+        for _ in range(10):
+            mine = network()
+            found.append(outcome(mine, fit(mine)) == alone and bool(np.isfinite(fit(shared).final)))
 
-    def train() -> None:
-        for _ in range(5):
-            assert np.isfinite(fit(model).final)
-
-    threads = [threading.Thread(target=target) for target in (use, use, train, train)]
-    errors: list[Any] = []
-    hook, threading.excepthook = threading.excepthook, errors.append
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        threading.excepthook = hook
-    assert not errors
+    threads = [threading.Thread(target=use) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 30

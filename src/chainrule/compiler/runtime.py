@@ -98,15 +98,22 @@ class CompiledLoop:
         arrays = [(inputs, outputs), *([record] if record is not None else [])]
         self._machine.run(arrays, periods, steps)
 
+    def trim(self) -> None:
+        """Let go of large memory that the next run makes anew."""
+        self._machine.trim()
+
 
 class _Machine:
     """The machine code of one or two graphs, called with arrays. Graphs of the same structure share their code."""
 
     def __init__(self, step: Part, loop: Loop | None = None, rows: Rows | None = None, record: Part | None = None):
         parts = [step] if record is None else [step, record]
-        keys = signature(step.inputs, step.outputs, rows), *(signature(p.inputs, p.outputs) for p in parts[1:])
-        self.compiled = _CODE.find((keys, loop), lambda: _compile(step, loop, rows, record))
         orders = [walk(part.outputs) for part in parts]
+        keys = [
+            signature(part.inputs, part.outputs, rows if part is step else None, order)
+            for part, order in zip(parts, orders, strict=True)
+        ]
+        self.compiled = _CODE.find((*keys, loop), lambda: _compile(step, loop, rows, record))
         self.held = [[order[i] for i in held] for order, held in zip(orders, self.compiled.held, strict=True)]
         self._arenas: list[np.ndarray] = []
 
@@ -132,6 +139,14 @@ class _Machine:
             flags = code.call(ctypes.addressof(pointers), periods, steps)
         if flags:
             raise _out_of_range()
+
+    def trim(self) -> None:
+        """Drop the arenas if they are large."""
+        if sum(self.compiled.arenas) > _LARGE:
+            self._arenas = []
+
+
+_LARGE = 2**20  # bytes of an arena that is made anew, rather than kept where nothing runs
 
 
 def _address(array: Any) -> int:

@@ -92,6 +92,11 @@ class CompiledRunner:
         if seconds > MEASURED:
             self.made.pace = {every: seconds / count}
 
+    def put_away(self) -> None:
+        """Let go of large memory in `made`."""
+        for loop in self.made.loops.values():
+            loop.trim()
+
     def record(self, arrays: Arrays) -> Array:
         """The losses of `recorder`'s sets, as they are.
 

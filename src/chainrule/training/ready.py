@@ -67,6 +67,8 @@ class Ready:
 
     def keep(self) -> None:
         """The run is over: leave what was made to the next one."""
+        if self.looping is not None:
+            self.looping.put_away()
         if self.kept is not None:
             keep(self.evaluator.model, self.kept)
 

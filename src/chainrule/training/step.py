@@ -151,6 +151,10 @@ class LoopRunner(Runner, Protocol):
         """A record of the values as they are, (sets,)."""
         ...
 
+    def put_away(self) -> None:
+        """Let go of large memory in `made`, which is to be kept."""
+        ...
+
 
 def looping(runner: Runner) -> LoopRunner | None:
     """The runner, if it is one that makes a chunk in one go."""
