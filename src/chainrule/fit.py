@@ -11,11 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule.dtypes import is_float
 from chainrule.errors import DTypeError, OptionError, ShapeError, explain
-from chainrule.evaluate import Program
 from chainrule.graph import tracing
 from chainrule.history import History, TrainingState
 from chainrule.optim import Optimizer
-from chainrule.sampling import Sampler
 from chainrule.tensor import Tensor
 from chainrule.training.checks import (
     UnreachableTargetWarning,
@@ -29,8 +27,9 @@ from chainrule.training.checks import (
 from chainrule.training.engines import engine_called
 from chainrule.training.loop import Run
 from chainrule.training.progress import Progress
-from chainrule.training.record import Evaluator, Rows
-from chainrule.training.step import LoopRunner
+from chainrule.training.ready import Task, made_ready
+from chainrule.training.record import Rows
+from chainrule.training.reference import ReferenceRunner
 from chainrule.training.stopping import EarlyStopping, Watch
 from chainrule.training.trace import Traced, trace_data_step, trace_step
 from chainrule.training.verify import verify_step
@@ -67,6 +66,7 @@ def fit(
     engine: str | None = None,
     check_finite: bool = True,
     verify: bool = False,
+    fallback: bool = False,
 ) -> History:
     """Move the model's parameters step by step along the gradient of the loss, and return the records.
 
@@ -104,11 +104,14 @@ def fit(
         check_finite: whether a NaN or infinity ends the run with a NonFiniteError.
         verify: compare the compiled engine with the reference on the first step, operation by operation, before the
             run; the first node that differs beyond rounding is named by a VerificationError.
+        fallback: where the step cannot be compiled (or llvmlite is missing), warn (FallbackWarning) of the node it is
+            for, and make the whole run on the reference engine.
 
     Ctrl-C ends the run after the step under way; the history says `stopped == "interrupted"`.
 
     Raises ShapeError, DTypeError, DataError (empty data, NaN, infinity), TargetError (targets the loss does not take)
-    and OptionError, all before anything is changed; NonFiniteError, which carries the partial `history`, while running.
+    OptionError, and CompileError, which names the node that has no machine code, all before anything is changed;
+    NonFiniteError, which carries the partial `history`, while running.
     Warns (UnreachableTargetWarning) of targets that the last layer cannot reach.
 
     >>> from chainrule import losses, nn, optim
@@ -122,14 +125,16 @@ def fit(
     check_parts("fit", model, loss, optimizer)
     train = checked_rows("train", x, t, sample_weight)
     sampler, start, stop = plan_steps(len(train), steps, epochs, batch_size, sampling, seed, state)
-    with tracing():
-        traced = trace_step(model, loss, optimizer, train.x, train.t, train.weights, sampler.batch_size, clip)
-    weights = [train.weights] if train.weights is not None else []
+
+    def trace() -> Traced:
+        with tracing():
+            return trace_step(model, loss, optimizer, train.x, train.t, train.weights, sampler.batch_size, clip)
+
     return _run(
-        "fit", model, loss, traced, [*train.x, *train.t, *weights], train, sampler, start, stop,
+        Task("fit", model, loss, optimizer, clip, trace, train, None, sampler, start, stop),
         validation=validation, record_every=record_every, record_on=record_on, metrics=metrics, state=state,
         early_stopping=early_stopping, callbacks=callbacks, progress=progress, engine=engine, check_finite=check_finite,
-        verify=verify,
+        verify=verify, fallback=fallback,
     )  # fmt: skip
 
 
@@ -157,6 +162,7 @@ def fit_data(
     engine: str | None = None,
     check_finite: bool = True,
     verify: bool = False,
+    fallback: bool = False,
 ) -> History:
     """Move the rows of the data along the gradient of their loss, and leave the model as it is.
 
@@ -188,55 +194,51 @@ def fit_data(
     train = Rows("train", (moved,), train.t, train.weights)
     if not isinstance(optimizer, Optimizer):
         raise OptionError(explain("fit_data", f"optimizer={optimizer!r}", "it is one optimizer, as optim.SGD(0.05)"))
-    with tracing():
-        traced = trace_data_step(model, loss, optimizer, moved, train.t, train.weights, sampler.batch_size, clip)
-    weights = [train.weights] if train.weights is not None else []
+
+    def trace() -> Traced:
+        with tracing():
+            return trace_data_step(model, loss, optimizer, moved, train.t, train.weights, sampler.batch_size, clip)
+
     return _run(
-        "fit_data", model, loss, traced, [*train.t, *weights], train, sampler, start, stop,
+        Task("fit_data", model, loss, optimizer, clip, trace, train, moved, sampler, start, stop),
         validation=None, record_every=record_every, record_on=record_on, metrics=metrics, state=state,
         early_stopping=early_stopping, callbacks=callbacks, progress=progress, engine=engine, check_finite=check_finite,
-        verify=verify,
+        verify=verify, fallback=fallback,
     )  # fmt: skip
 
 
 def _run(
-    called: str, model: Model, loss: Loss, traced: Traced, data: list[NDArray[Any]], train: Rows, sampler: Sampler,
-    start: int, stop: int, *, validation: Any, record_every: int | None, record_on: Mapping[str, Any] | None,
+    task: Task, *, validation: Any, record_every: int | None, record_on: Mapping[str, Any] | None,
     metrics: Mapping[str, Any] | None, state: TrainingState | None, early_stopping: EarlyStopping | None,
     callbacks: Sequence[Callback] | Callback, progress: bool | None, engine: str | None, check_finite: bool,
-    verify: bool,
+    verify: bool, fallback: bool,
 ) -> History:  # fmt: skip
-    """What `fit` and `fit_data` share once the step is traced: the rest of the checks, then the run."""
-    runner = engine_called(called, engine)
+    """What `fit` and `fit_data` share: the rest of the checks, then the run."""
+    train, sampler = task.train, task.sampler
+    runner = engine_called(task.called, engine)
     sets = checked_sets(train, validation, record_on)
-    made = runner(traced.step, data, sampler.seed)
-    looping = made if isinstance(made, LoopRunner) else None
-    leaves = list(traced.parameters.values())
-    evaluator = Evaluator(model, loss, leaves, metrics or {}, looping.program if looping is not None else Program)
-    evaluator.learn(train, traced)
+    every = _record_every(record_every, task.stop - task.start, len(train), sampler.batch_size)
+    ready = made_ready(task, sets, every, metrics or {}, runner, verify, fallback)
     for rows in sets:
-        shape = evaluator.output_shape(rows)
-        check_targets(loss, rows.t[0], shape)
-    warn_unreachable(model, loss, train.t)
-    every = _record_every(record_every, stop - start, len(train), sampler.batch_size)
-    history = History(record_every=every, rows=len(train), updates=0 if traced.arrays.moving else None)
-    if verify:
-        verify_step(traced, data, sampler, start)
-    if looping is not None and every:
-        looping.recorder = evaluator.graph(sets, *traced.arrays.moving[:1])
+        check_targets(task.loss, rows.t[0], ready.evaluator.output_shape(rows))
+    warn_unreachable(task.model, task.loss, train.t)
+    history = History(record_every=every, rows=len(train), updates=0 if task.moved is not None else None)
+    if verify and not isinstance(ready.runner, ReferenceRunner):
+        verify_step(ready.traced, task.data, sampler, task.start)
     run = Run(
-        called=called,
-        traced=traced,
-        runner=made,
-        data=data,
+        called=task.called,
+        traced=ready.traced,
+        runner=ready.runner,
+        data=task.data,
         sampler=sampler,
-        step=start,
-        stop=stop,
-        evaluator=evaluator,
+        step=task.start,
+        stop=task.stop,
+        evaluator=ready.evaluator,
         sets=sets,
         history=history,
-        model=model,
-        looping=looping,
+        model=task.model,
+        trace=task.trace,
+        looping=ready.looping,
         watch=_watch(early_stopping, sets, every),
         callbacks=(callbacks,) if callable(callbacks) else tuple(callbacks),
         progress=progress,
@@ -245,7 +247,8 @@ def _run(
     if state is not None:
         _resume(run, state)
     history = run.go()
-    history.compiled = getattr(made, "compiled", None)
+    history.compiled = getattr(ready.runner, "compiled", None)
+    ready.keep()
     return history
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from chainrule.primitive import Primitive
 
 __all__ = [
-    "READ", "Node", "Source", "dependents", "is_tracing", "module_scope", "origin_of", "tracing", "walk",
-    "without_lines",
+    "READ", "Node", "Source", "dependents", "is_ours", "is_tracing", "module_scope", "origin_of", "tracing",
+    "walk", "without_lines",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
@@ -54,8 +54,11 @@ class Source:
         return bool(self.file)
 
 
+_source = lru_cache(maxsize=4096)(Source)  # many nodes come from one line
+
+
 @cache
-def _ours(file: str) -> bool:
+def is_ours(file: str) -> bool:
     """Whether a file is of this package."""
     return file.startswith(_PACKAGE)
 
@@ -66,9 +69,9 @@ def user_line() -> Source | None:
     if origin is not None:
         return origin
     frame = sys._getframe(1)
-    while frame is not None and _ours(frame.f_code.co_filename):
+    while frame is not None and is_ours(frame.f_code.co_filename):
         frame = frame.f_back  # type: ignore[assignment]
-    return None if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
+    return None if frame is None else _source(frame.f_code.co_filename, frame.f_lineno)
 
 
 @contextmanager

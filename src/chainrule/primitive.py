@@ -78,13 +78,19 @@ class Primitive:
         """A node of this operation, computed at once where all inputs hold values."""
         shape = self.shape(*[x.shape for x in inputs], **attrs)
         dtype = self.dtype(*[x.dtype for x in inputs], **attrs)
-        arrays = [x.value for x in inputs]
+        arrays: list[np.ndarray] = []
+        tracked = False
+        for x in inputs:
+            tracked = tracked or x.tracked
+            array = x.value
+            if array is not None:
+                arrays.append(array)
         value = None
-        if all(array is not None for array in arrays):
+        if len(arrays) == len(inputs):
             with np.errstate(all="ignore"):
                 value = frozen(self.evaluate(*arrays, **attrs))
         family = inputs[0].family
-        if any(x.tracked for x in inputs):
+        if tracked:
             return family(self, inputs, attrs, shape, dtype, value, tracked=True)
         return family(None, (), _read_for(inputs), shape, dtype, value, tracked=False)
 

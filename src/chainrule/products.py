@@ -35,6 +35,8 @@ def matmul(a: Node, b: Node) -> Any:
         )
     rows = "m" if len(a.shape) > 1 else ""
     columns = "n" if len(b.shape) > 1 else ""
+    if len(a.shape) < 3 and len(b.shape) < 3:
+        return contract(a, b, spec=f"{rows}k,k{columns}->{rows}{columns}")
     ranks = len(a.shape[:-2]), len(b.shape[:-2])
     lead = "abcdefgh"[: max(ranks)]
     lead_a, lead_b = lead[len(lead) - ranks[0] :], lead[len(lead) - ranks[1] :]

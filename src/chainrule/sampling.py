@@ -17,6 +17,7 @@ __all__ = ["Sampler", "indices"]
 Indices = NDArray[np.int64]
 KINDS = ("replacement", "shuffle", "all", "given")
 BLOCK = 2**14  # draws made in one go; a generator costs as much as a thousand draws
+FEW = 2**12  # draws that are made alone when they are the first
 
 
 def indices(seed: int, rows: int, batch_size: int, start: int, stop: int, sampling: str = "replacement") -> Indices:
@@ -85,13 +86,19 @@ class Sampler:
         return found.reshape(stop - start, self.batch_size)
 
     def _replaced(self, first: int, last: int) -> Indices:
+        if not self._recent and last - first <= FEW:
+            self._recent[-1] = found = self._draws(first, last - first)  # a short run asks once
+            return found
         blocks = range(first // BLOCK, max(first, last - 1) // BLOCK + 1)
         drawn = np.concatenate([self._remembered(block, self._block) for block in blocks])
         offset = blocks.start * BLOCK
         return drawn[first - offset : last - offset]
 
     def _block(self, block: int) -> Indices:
-        raw = words(self.seed, SAMPLING, 0, BLOCK, first=block * BLOCK)
+        return self._draws(block * BLOCK, BLOCK)
+
+    def _draws(self, first: int, count: int) -> Indices:
+        raw = words(self.seed, SAMPLING, 0, count, first=first)
         uniform = ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
         return (self.rows * uniform).astype(np.int64)
 
@@ -124,7 +131,7 @@ def given_indices(value: ArrayLike, rows: int) -> Indices:
         raise DTypeError(explain("sampling", f"an array of {found.dtype}", "row numbers are integers"))
     if found.ndim not in (1, 2) or not found.size:
         raise ShapeError(explain("sampling", f"an array of {found.shape}", "it is (steps,) or (steps, batch)"))
-    if found.min() < 0 or found.max() >= rows:
+    if found.view(found.dtype.str.replace("i", "u")).max() >= rows:  # a negative number is a large one
         where = tuple(int(i) for i in np.argwhere((found < 0) | (found >= rows))[0])
         rule = f"there are {rows} rows, counted from 0"
         raise OptionError(explain("sampling", f"row {int(found[where])} at position {where}", rule))

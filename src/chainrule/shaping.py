@@ -102,6 +102,8 @@ def transpose(x: Node, axes: Sequence[int] | None = None) -> Any:
 def broadcast_to(x: Node, shape: Sequence[int], called: str = "broadcast_to") -> Any:
     """`x` repeated along new axes and axes of size 1 to `shape`."""
     shape = tuple(shape)
+    if not x.shape and shape:
+        return ops.expand(x, shape=shape, axes=tuple(range(len(shape))))
     new = len(shape) - len(x.shape)
     if new < 0 or any(n not in (1, m) for n, m in zip(x.shape, shape[new:], strict=True)):
         raise ShapeError(
@@ -124,8 +126,9 @@ def broadcast(called: str, *operands: Node) -> list[Any]:
     shapes = {x.shape for x in operands}
     if len(shapes) == 1:
         return list(operands)
+    shapes.discard(())
     try:
-        shape = np.broadcast_shapes(*shapes)
+        shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
     except ValueError:
         raise ShapeError(
             explain(

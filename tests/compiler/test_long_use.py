@@ -208,6 +208,20 @@ def test_repeated_runs_give_the_same_bits() -> None:
     assert len({bits() for _ in range(10)}) == 1
 
 
+def test_what_a_call_computes_in_lives_as_long_as_it_may_be_called() -> None:
+    """Where no input and no result is small, nothing but the machine code's table knows of the arena."""
+    x = cr.Input((100, 100))
+    program = CompiledProgram([x], [cr.tanh(cr.tanh(x @ x) @ x) @ x])
+    assert program.code.arenas[0] >= 8 * 100 * 100
+    tracemalloc.start()
+    try:
+        program(np.ones((100, 100)))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept >= program.code.arenas[0]
+
+
 def test_a_call_allocates_its_results_alone() -> None:
     import tracemalloc
 

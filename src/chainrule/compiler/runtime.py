@@ -99,15 +99,22 @@ class CompiledLoop:
         arrays = [(inputs, outputs), *([record] if record is not None else [])]
         self._machine.run(arrays, periods, steps)
 
+    def trim(self) -> None:
+        """Let go of large memory that the next run makes anew."""
+        self._machine.trim()
+
 
 class _Machine:
     """The machine code of one or two graphs, called with arrays. Graphs of the same structure share their code."""
 
     def __init__(self, step: Part, loop: Loop | None = None, rows: Rows | None = None, record: Part | None = None):
         parts = [step] if record is None else [step, record]
-        keys = signature(step.inputs, step.outputs, rows), *(signature(p.inputs, p.outputs) for p in parts[1:])
-        self.compiled = _CODE.find((keys, loop), lambda: _compile(step, loop, rows, record))
         orders = [walk(part.outputs) for part in parts]
+        keys = [
+            signature(part.inputs, part.outputs, rows if part is step else None, order)
+            for part, order in zip(parts, orders, strict=True)
+        ]
+        self.compiled = _CODE.find((*keys, loop), lambda: _compile(step, loop, rows, record))
         self.held = [[order[i] for i in held] for order, held in zip(orders, self.compiled.held, strict=True)]
         self._arenas: list[np.ndarray] = []
 
@@ -126,13 +133,28 @@ class _Machine:
             held = [np.ascontiguousarray(leaf.value) for leaf in leaves]
             alive.append(held)
             given = {"input": inputs, "held": held, "output": outputs}
-            table += [given[kind][place].ctypes.data for kind, place in places]
-            table.append(-(-arena.ctypes.data // 64) * 64)
+            table += [_address(given[kind][place]) for kind, place in places]
+            table.append(-(-_address(arena) // 64) * 64)
         pointers = (ctypes.c_void_p * len(table))(*table)
         with blas.one_thread() if code.calls_blas else nullcontext():
             flags = code.call(ctypes.addressof(pointers), periods, steps)
         if flags:
             raise _out_of_range()
+
+    def trim(self) -> None:
+        """Drop the arenas if they are large."""
+        if sum(self.compiled.arenas) > _LARGE:
+            self._arenas = []
+
+
+_LARGE = 2**20  # bytes of an arena that is made anew, rather than kept where nothing runs
+
+
+def _address(array: Any) -> int:
+    """Where a contiguous array lies. By its buffer, where it gives one: that takes a third of the time of `ctypes`."""
+    if array.flags.writeable and array.nbytes:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    return int(array.ctypes.data)
 
 
 def _out_of_range() -> ShapeError:

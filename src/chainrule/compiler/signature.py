@@ -12,14 +12,16 @@ from chainrule.graph import Node, walk
 __all__ = ["signature"]
 
 
-def signature(inputs: Sequence[Node], outputs: Sequence[Node], rows: Rows | None = None) -> Hashable:
-    """A key that is equal for two graphs exactly when they have the same machine code."""
-    order = walk(outputs)
+def signature(
+    inputs: Sequence[Node], outputs: Sequence[Node], rows: Rows | None = None, order: Sequence[Node] | None = None
+) -> Hashable:
+    """A key that is equal for two graphs exactly when they have the same machine code; `order` is their walk."""
+    order = walk(outputs) if order is None else order
     number = {node: i for i, node in enumerate(order)}
     extra = [x for x in inputs if x not in number]
     number |= {node: len(order) + i for i, node in enumerate(extra)}
-    nodes = tuple(_described(node, number) for node in (*order, *extra))
-    ends = tuple(number[x] for x in inputs), tuple(number[y] for y in outputs)
+    nodes = tuple([_described(node, number) for node in (*order, *extra)])
+    ends = tuple([number[x] for x in inputs]), tuple([number[y] for y in outputs])
     if rows is None:
         return nodes, ends
     links = [
@@ -33,8 +35,8 @@ def _described(node: Node, number: dict[Node, int]) -> Hashable:
     if node.primitive is None:
         number_in_code = uniform(node)
         return node.shape, node.dtype, None if number_in_code is None else repr(number_in_code.data)
-    attrs = tuple((name, _frozen(value)) for name, value in node.attrs.items())
-    return node.primitive.name, attrs, tuple(number[x] for x in node.inputs), node.shape, node.dtype
+    attrs = tuple([(name, _frozen(value)) for name, value in node.attrs.items()])
+    return node.primitive.name, attrs, tuple([number[x] for x in node.inputs]), node.shape, node.dtype
 
 
 def _frozen(value: Any) -> Hashable:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chainrule.dtypes import checked
+from chainrule.dtypes import SUPPORTED, checked
 from chainrule.errors import DataError, DTypeError, ShapeError, explain
 
 __all__ = ["check_data"]
@@ -41,6 +41,8 @@ def check_data(x: ArrayLike, t: ArrayLike | None = None, *, name: str = "x") -> 
 
 
 def _check_form(array: NDArray[Any], name: str) -> None:
+    if array.dtype in SUPPORTED and array.ndim and array.size:
+        return
     called, got = f"check of {name}", f"{name} is {array.shape} {array.dtype}"
     if array.dtype.kind in "OUST":
         repair = "Text becomes numbers with data.Preprocessor, class names with data.TargetEncoder."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -15,10 +17,26 @@ from chainrule.graph import Node, walk
 from chainrule.tensor import Input, Tensor
 from chainrule.training.step import Array, Arrays, Ran, Recorder, Step
 
-__all__ = ["CompiledRunner"]
+__all__ = ["CompiledRunner", "Made"]
 
 FLOPS = 1e9  # a second: few enough that the first chunk of a run surely takes no longer than it may
 LEAST = 50.0  # operations that a step costs besides
+MEASURED = 1e-3  # seconds that steps take together, at least, for their pace to be known
+
+
+@dataclass
+class Made:
+    """What is made of a step and its records, whatever data they are run on; one run uses it at a time.
+
+    Attributes:
+        loops: without and with records.
+        counts: whether a step asks for its number; known once there is a loop.
+        pace: seconds a step took, by how often a record was taken (0: never), where many were made in one go.
+    """
+
+    loops: dict[bool, CompiledLoop] = field(default_factory=dict)
+    counts: bool = False
+    pace: dict[int, float] = field(default_factory=dict)
 
 
 class CompiledRunner:
@@ -34,11 +52,10 @@ class CompiledRunner:
         require()
         self._step, self._data, self._seed = step, data, np.array(seed, np.int64)
         self._ready = [_ready(array, leaf) for array, leaf in zip(data, step.rows, strict=True)]
-        self._counts = step.step in set(walk(step.outputs))  # whether a step asks for its number
-        self._loops: dict[bool, CompiledLoop] = {}  # without and with records
         self._drawn = True
         self._after: list[Array] = []  # where carried values go that cannot be written over the old ones
         self.recorder: Recorder | None = None
+        self.made = Made()
         self.compiled: Compiled | None = None  # what ran last
 
     @property
@@ -47,20 +64,38 @@ class CompiledRunner:
         gathered = zip(self._data, self._ready, strict=True)
         return 8 + sum(array.nbytes // max(1, len(array)) for array, ready in gathered if not ready)
 
-    def first_chunk(self, arrays: Arrays, drawn: bool, every: int, seconds: float) -> int:
-        """How many steps surely take no longer than `seconds`."""
-        step, *record = self._loop(arrays, drawn, every > 0).code.flops
-        return max(1, int(seconds * FLOPS / (step + LEAST + sum(record) / max(1, every))))
+    def first_chunk(self, arrays: Arrays, drawn: bool, every: int, seconds: float) -> tuple[int, bool]:
+        """How many steps take no longer than `seconds`, and whether that was measured."""
+        loop = self._loop(arrays, drawn, every > 0)
+        if every in self.made.pace:
+            return max(1, int(seconds / self.made.pace[every])), True
+        step, *record = loop.code.flops
+        return max(1, int(seconds * FLOPS / (step + LEAST + sum(record) / max(1, every)))), False
 
     def run(self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int) -> Ran:
         """Make `count` steps from number `first` on."""
-        return self._run(arrays, indices, first, count, 1, None)
+        began = time.perf_counter()
+        ran = self._run(arrays, indices, first, count, 1, None)
+        self._clock(0, count, time.perf_counter() - began)
+        return ran
 
     def run_recorded(
         self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, every: int, periods: int
     ) -> Ran:
         """Make `periods` times a record and `every` steps."""
-        return self._run(arrays, indices, first, every, periods, self.recorder)
+        began = time.perf_counter()
+        ran = self._run(arrays, indices, first, every, periods, self.recorder)
+        self._clock(every, every * periods, time.perf_counter() - began)
+        return ran
+
+    def _clock(self, every: int, count: int, seconds: float) -> None:
+        if seconds > MEASURED:
+            self.made.pace = {every: seconds / count}
+
+    def put_away(self) -> None:
+        """Let go of large memory in `made`."""
+        for loop in self.made.loops.values():
+            loop.trim()
 
     def record(self, arrays: Arrays) -> Array:
         """The losses of `recorder`'s sets, as they are.
@@ -70,7 +105,7 @@ class CompiledRunner:
         """
         recorder = self.recorder
         assert recorder is not None
-        if True not in self._loops:
+        if True not in self.made.loops:
             return np.array(self._record(*arrays.whole[: len(recorder.leaves)], *recorder.arrays))
         copies = Arrays([array.copy() for array in arrays.whole], [array.copy() for array in arrays.moving])
         rows = np.zeros((1, self._step.rows[0].shape[0]), np.int64) if self._drawn else None
@@ -92,7 +127,7 @@ class CompiledRunner:
         n, count, drawn = len(arrays.whole), steps * periods, indices is not None
         loop, after = self._loop(arrays, drawn, recorder is not None), self._after
         total, moved = np.zeros(()), np.zeros((), np.int64)
-        numbers = np.arange(first, first + count if self._counts else first)
+        numbers = np.arange(first, first + count if self.made.counts else first)
         inputs = [*arrays.whole, *arrays.moving, *self._rows(indices), numbers, self._seed]
         outputs = [*after[:n], total, *([moved] if self._step.moved is not None else [])]
         if indices is not None:
@@ -121,11 +156,12 @@ class CompiledRunner:
         return [np.ascontiguousarray(a, leaf.dtype) for a, leaf in zip(self._data, self._step.rows, strict=True)]
 
     def _loop(self, arrays: Arrays, drawn: bool, recorded: bool) -> CompiledLoop:
-        if recorded not in self._loops:
-            self._loops[recorded] = self._compiled(arrays, drawn, self.recorder if recorded else None)
+        if recorded not in self.made.loops:
+            self.made.loops[recorded] = self._compiled(arrays, drawn, self.recorder if recorded else None)
+        if not self._after:
             self._after = [np.empty_like(array) for array in (*arrays.whole, *(() if drawn else arrays.moving))]
-        self.compiled, self._drawn = self._loops[recorded].code, drawn
-        return self._loops[recorded]
+        self.compiled, self._drawn = self.made.loops[recorded].code, drawn
+        return self.made.loops[recorded]
 
     def _compiled(self, arrays: Arrays, drawn: bool, recorder: Recorder | None) -> CompiledLoop:
         step = self._step
@@ -134,6 +170,7 @@ class CompiledRunner:
         direct = [not drawn or ready for ready in self._ready]
         read: dict[Node, tuple[Node, Node]] = {}
         moving, rows, used = [], [], set(walk(step.outputs))
+        self.made.counts = step.step in used
         for carry, array in zip(step.moving, arrays.moving, strict=True):
             moving.append(_whole(carry.before, array, numbers, read) if drawn else carry.before)
         for leaf, array, there in zip(step.rows, self._data, direct, strict=True):

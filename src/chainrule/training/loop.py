@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = ["Run"]
 
 REPORT = 0.1  # seconds between two reports
 FIRST = 0.1  # of that time, for the first chunk, whose speed is a guess
+AGAIN = 0.5  # the same where the speed of an earlier run is known
 CHUNK_BYTES = 2**23  # of rows gathered for one chunk
 
 
@@ -46,6 +47,7 @@ class Run:
     sets: Sequence[Rows]
     history: History
     model: Any
+    trace: Callable[[], Traced]  # the step once more, as the user's code makes it now
     looping: LoopRunner | None = None  # the runner, if it is one
     watch: Watch | None = None
     callbacks: Sequence[Callable[[Progress], Any]] = ()
@@ -114,8 +116,8 @@ class Run:
         """As many steps as surely take little time; a whole period, where that does not take long."""
         every = self.history.record_every
         every = every if self._unwatched and every <= self.stop - self.step else 0
-        most = looping.first_chunk(self.traced.arrays, self._drawn, every, REPORT)
-        return max(int(most * FIRST), min(every, most), 1)
+        most, measured = looping.first_chunk(self.traced.arrays, self._drawn, every, REPORT)
+        return max(int(most * (AGAIN if measured else FIRST)), min(every, most), 1)
 
     @property
     def _unwatched(self) -> bool:
@@ -194,7 +196,8 @@ class Run:
         self.history.steps_done += bad - self.step
         self.step = bad
         part = self._indices(bad, bad + 1)
-        error = explain_nonfinite(self.called, self.traced, self.data, part, bad, self.sampler.seed)
+        traced = replace(self.trace(), arrays=self.traced.arrays)  # a kept one names the lines of an earlier call
+        error = explain_nonfinite(self.called, traced, self.data, part, bad, self.sampler.seed)
         error.history = self.history
         raise error
 
@@ -250,7 +253,7 @@ class Run:
 
     def _report(self, bar: Bar) -> bool:
         """Show where the run stands; whether a callback says to stop."""
-        loss = float(np.mean(self._losses)) if self._losses else float("nan")
+        loss = sum(self._losses) / len(self._losses) if self._losses else math.nan
         bar.advance(self.step - self._reported[1], loss)
         self._losses.clear()
         self._reported = (time.perf_counter(), self.step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from chainrule.evaluate import Program
 from chainrule.graph import Node, dependents, tracing, walk
-from chainrule.tensor import Tensor, as_tensor
+from chainrule.tensor import Input, Tensor, as_tensor
 from chainrule.training.step import Recorder
 from chainrule.training.trace import Traced, as_argument, per_row_loss, placeholders
 
-__all__ = ["Evaluator", "Rows"]
+__all__ = ["Evaluator", "Rows", "Sizes"]
 
 Array = NDArray[Any]
 MEMORY = 2**25  # bytes of intermediate values of one piece
@@ -33,9 +33,11 @@ class Rows:
     chosen: NDArray[np.int64] | slice | None = None
 
     def __len__(self) -> int:
+        if self.chosen is None:
+            return len(self.t[0])
         if isinstance(self.chosen, slice):
             return len(range(*self.chosen.indices(len(self.t[0]))))
-        return len(self.t[0]) if self.chosen is None else len(self.chosen)
+        return len(self.chosen)
 
     def piece(self, arrays: Sequence[Array], start: int, stop: int) -> list[Array]:
         """The rows `start` to `stop` - 1 of the set, of each array."""
@@ -57,6 +59,19 @@ class _Evaluation:
 
 
 @dataclass
+class Sizes:
+    """What is known of a model's evaluation, by the shapes and dtypes of its rows.
+
+    Attributes:
+        bytes: what the values of one row take.
+        outputs: the shape of the model's output, None if it has several.
+    """
+
+    bytes: dict[Any, int] = field(default_factory=dict)
+    outputs: dict[Any, tuple[int, ...] | None] = field(default_factory=dict)
+
+
+@dataclass
 class Evaluator:
     """Evaluates a model's loss and metrics over sets of rows, for given values of `leaves` (its parameters).
 
@@ -68,9 +83,8 @@ class Evaluator:
     leaves: Sequence[Tensor]
     metrics: Mapping[str, Callable[[Any, Any], Any]]
     program: Callable[[Sequence[Node], Sequence[Node]], Callable[..., list[Array]]] = Program
+    sizes: Sizes = field(default_factory=Sizes)
     _programs: dict[Any, _Evaluation] = field(default_factory=dict)
-    _sizes: dict[Any, int] = field(default_factory=dict)
-    _outputs: dict[Any, tuple[int, ...] | None] = field(default_factory=dict)
 
     def evaluate(self, values: Sequence[Array], rows: Rows) -> tuple[float, dict[str, float]]:
         """The (weighted) mean loss over `rows`, and every metric's mean."""
@@ -91,39 +105,53 @@ class Evaluator:
         """Take from a step over such rows what would else be found by tracing the model once more."""
         step, key = traced.step, _key(rows)
         leaves = [*(carry.before for carry in step.moving[:1]), *step.rows]
-        self._sizes[key] = _row_bytes([step.loss, *traced.outputs], leaves, leaves[0].shape[0])
-        self._outputs[key] = traced.outputs[0].shape if len(traced.outputs) == 1 else None
+        self.sizes.bytes[key] = _row_bytes([step.loss, *traced.outputs], leaves, leaves[0].shape[0])
+        self.sizes.outputs[key] = traced.outputs[0].shape if len(traced.outputs) == 1 else None
 
     def output_shape(self, rows: Rows) -> tuple[int, ...] | None:
         """The shape of the model's output for these rows, None if it has several; refuses what does not fit."""
         self._piece_size(rows)
-        shape = self._outputs[_key(rows)]
+        shape = self.sizes.outputs[_key(rows)]
         return None if shape is None else (len(rows), *shape[1:])
 
-    def graph(self, sets: Sequence[Rows], moving: Array | None = None) -> Recorder | None:
+    def graph(
+        self, sets: Sequence[Rows], moving: Array | None = None, known: Recorder | None = None
+    ) -> Recorder | None:
         """The mean losses over `sets` as one graph, if it is small enough to be evaluated in one go.
 
-        What of them lies in `moving` is to be read where it lies: it moves.
+        What of them lies in `moving` is to be read where it lies: it moves. `known` is that graph, if it was made
+        before for sets of the same form.
         """
         if self.metrics or any(self._piece_size(rows) < len(rows) for rows in sets):
             return None
         inputs: list[Tensor] = []
         arrays: list[Array] = []
-        means = []
+        means: list[Tensor] = []
         for rows in sets:
-            n = len(rows)
-            x, t = rows.piece(rows.x, 0, n), rows.piece(rows.t, 0, n)
-            leaves, losses, _ = self._trace(x, t, n)
-            native = [np.ascontiguousarray(a, leaf.dtype) for a, leaf in zip([*x, *t], leaves, strict=True)]
+            x, t = rows.piece(rows.x, 0, len(rows)), rows.piece(rows.t, 0, len(rows))
+            native = [np.ascontiguousarray(array, array.dtype.newbyteorder("=")) for array in (*x, *t)]
             if moving is not None and rows.x[0] is moving and not np.shares_memory(native[0], moving):
                 return None
-            wide = losses.astype(np.float64)
-            if rows.weights is not None and losses.shape:
-                w = rows.piece([rows.weights], 0, n)[0].astype(np.float64)
-                wide = (wide * w).sum() / float(w.sum())
-            means.append(wide.mean())
-            inputs, arrays = [*inputs, *leaves], [*arrays, *native]
+            if rows.weights is not None:
+                w = rows.piece([rows.weights], 0, len(rows))[0]
+                native += [np.ascontiguousarray(w, np.float64), np.array(w.sum(dtype=np.float64))]
+            arrays += native
+            if known is None:
+                leaves, mean = self._mean(rows, x, t)
+                inputs, means = [*inputs, *leaves], [*means, mean]
+        if known is not None:
+            return replace(known, arrays=tuple(arrays))
         return Recorder(tuple(self.leaves), tuple(inputs), tuple(arrays), tuple(means))
+
+    def _mean(self, rows: Rows, x: Sequence[Array], t: Sequence[Array]) -> tuple[list[Tensor], Tensor]:
+        """The mean loss of `rows` as a graph: its leaves, of which the last two are weights and their sum, if any."""
+        leaves, losses, _ = self._trace(x, t, len(rows))
+        wide = losses.astype(np.float64)
+        if rows.weights is None:
+            return leaves, wide.mean()
+        weights, total = Input((len(rows),), np.float64, name="sample_weight"), Input((), np.float64, name="total")
+        weighted = (wide * weights).sum() / total if losses.shape else wide
+        return [*leaves, weights, total], weighted.mean()
 
     def _run(self, values: Sequence[Array], x: list[Array], t: list[Array], count: int) -> tuple[Array, Any]:
         made = self._program(x, t, count)
@@ -151,11 +179,11 @@ class Evaluator:
     def _piece_size(self, rows: Rows) -> int:
         """How many rows may be evaluated in one go: what one row's values take decides."""
         key = _key(rows)
-        if key not in self._sizes:
+        if key not in self.sizes.bytes:
             leaves, losses, ys = self._trace(rows.x, rows.t, 1)
-            self._sizes[key] = _row_bytes([losses, *ys], leaves, 1)
-            self._outputs[key] = ys[0].shape if len(ys) == 1 else None
-        return min(max(1, MEMORY // self._sizes[key]), len(rows))
+            self.sizes.bytes[key] = _row_bytes([losses, *ys], leaves, 1)
+            self.sizes.outputs[key] = ys[0].shape if len(ys) == 1 else None
+        return min(max(1, MEMORY // self.sizes.bytes[key]), len(rows))
 
 
 def _row_bytes(outputs: Sequence[Tensor], leaves: Sequence[Tensor], count: int) -> int:
@@ -172,4 +200,4 @@ def _total(values: Array, count: int, weights: Array | None) -> float:
 
 
 def _key(rows: Rows) -> Any:
-    return tuple((array.shape[1:], array.dtype.str) for array in (*rows.x, *rows.t))
+    return tuple([(array.shape[1:], array.dtype) for array in (*rows.x, *rows.t)])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from chainrule.graph import Node
 from chainrule.tensor import Tensor
 
-__all__ = ["Arrays", "Carry", "Engine", "LoopRunner", "Ran", "Recorder", "Runner", "Step"]
+__all__ = ["Arrays", "Carry", "Engine", "LoopRunner", "Ran", "Recorder", "Runner", "Step", "looping"]
 
 Array = NDArray[Any]
 
@@ -113,17 +113,19 @@ class Runner(Protocol):
         ...
 
 
-@runtime_checkable
 class LoopRunner(Runner, Protocol):
     """A runner that makes a chunk in one go, and writes the arrays of `whole` in place, too.
 
     Attributes:
         recorder: records that it can take on its way, without coming back for each; set before the first step, if at
             all.
+        made: what it makes of the step and the recorder, without their data. Another runner of the same step and
+            recorder, over arrays of the same shapes and layout, may be given it before its first step.
         program: evaluates other graphs, as `evaluate.Program`.
     """
 
     recorder: Recorder | None
+    made: Any
     program: Callable[[Sequence[Node], Sequence[Node]], Callable[..., list[Array]]]
 
     @property
@@ -131,10 +133,11 @@ class LoopRunner(Runner, Protocol):
         """The memory that a row of a step takes in a chunk."""
         ...
 
-    def first_chunk(self, arrays: Arrays, drawn: bool, every: int, seconds: float) -> int:
-        """How many steps surely take no longer than `seconds`, with a record before each `every` if it is not 0.
+    def first_chunk(self, arrays: Arrays, drawn: bool, every: int, seconds: float) -> tuple[int, bool]:
+        """How many steps take no longer than `seconds`, with a record before each `every` if it is not 0.
 
-        `drawn`: whether steps are given row numbers.
+        And whether that was measured, by an earlier run; if not, it is less than it could be. `drawn`: whether steps
+        are given row numbers.
         """
         ...
 
@@ -147,6 +150,15 @@ class LoopRunner(Runner, Protocol):
     def record(self, arrays: Arrays) -> Array:
         """A record of the values as they are, (sets,)."""
         ...
+
+    def put_away(self) -> None:
+        """Let go of large memory in `made`, which is to be kept."""
+        ...
+
+
+def looping(runner: Runner) -> LoopRunner | None:
+    """The runner, if it is one that makes a chunk in one go."""
+    return cast(LoopRunner, runner) if hasattr(runner, "run_recorded") else None
 
 
 class Engine(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class Traced:
         gradients: the gradient of everything that is moved, by path.
         outputs: what the model gave.
         loss: the name of the loss.
+        rules: the optimizer of everything that is moved, by path.
     """
 
     step: Step
@@ -43,6 +44,19 @@ class Traced:
     gradients: Mapping[str, Tensor]
     outputs: Sequence[Tensor]
     loss: str
+    rules: Mapping[str, Optimizer]
+
+    def begun(self, x: Array | None = None) -> Traced:
+        """The same step, to be run from the values that the parameters have now (or from `x`, which is to be moved)."""
+        step = self.step
+        if x is not None:
+            states = _first_states(self.rules["x"], x).values() if len(step.moving) > 1 else ()
+            return replace(self, arrays=Arrays([], [x, *map(np.array, states)]))
+        whole = [parameter.value for parameter in self.parameters.values()]
+        if len(step.whole) > len(whole):
+            for path, rule in self.rules.items():
+                whole += _first_states(rule, self.parameters[path].value).values()
+        return replace(self, arrays=Arrays(whole))
 
 
 def placeholders(name: str, arrays: Sequence[Array], batch: int) -> list[Tensor]:
@@ -187,6 +201,7 @@ def trace_step(
         dict(zip(chosen, gradients, strict=True)),
         tensors_in(y),
         name_of(loss),
+        chosen,
     )
 
 
@@ -214,20 +229,25 @@ def trace_data_step(
     changed = (g != 0).reshape((batch, -1)).max(axis=1).astype("int64").sum()
     traced = Step((), moving, (*ts, *ws), step, seed, mean, changed)
     arrays = Arrays([], [x, *map(np.array, states.values)])
-    return Traced(traced, arrays, {}, {"x": g}, tensors_in(y), name_of(loss))
+    return Traced(traced, arrays, {}, {"x": g}, tensors_in(y), name_of(loss), {"x": rule})
 
 
 def _update(
     start: _Start, states: _Start, path: str, leaf: Tensor, rule: Optimizer, g: Tensor, step: Tensor, value: Array
 ) -> None:
     """One parameter (or the data's rows) and its optimizer's state, before and after; `value` is the whole array."""
-    first = {name: as_tensor(s).numpy() for name, s in rule.init(as_tensor(value)).items()}
+    first = _first_states(rule, value)
     sizes = {name: s.shape if s.shape != value.shape else leaf.shape for name, s in first.items()}
     before: dict[str, Tensor] = {name: Input(sizes[name], s.dtype, name=f"{path}/{name}") for name, s in first.items()}
     new, after = rule.update(leaf, g, before, step)
     start.add(path, leaf, as_tensor(new), value)
     for name, s in first.items():
         states.add(f"{path}/{name}", before[name], as_tensor(after[name]), s)
+
+
+def _first_states(rule: Optimizer, value: Array) -> dict[str, Array]:
+    """What an optimizer remembers of a value before the first step, by name."""
+    return {name: as_tensor(s).numpy() for name, s in rule.init(as_tensor(value)).items()}
 
 
 def assigned(optimizer: Any, known: Mapping[str, Parameter]) -> dict[str, Optimizer]:

@@ -1,0 +1,119 @@
+"""What decides the graph of a step, as a key: two calls of `fit` with equal keys trace the same graph.
+
+There is a key only where all that is called while tracing is known: modules, losses, optimizers, schedules and clipping
+of this package, whose attributes are plain values, parameters, constants, and more of these. Whoever uses code of their
+own is traced anew at every call, since nobody can tell what that code depends on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable, Sequence
+from functools import partial
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from chainrule.graph import is_ours
+from chainrule.nn import mode
+from chainrule.nn.initializers import Initialized
+from chainrule.tensor import Parameter, Tensor
+
+__all__ = ["Fingerprint", "fingerprint"]
+
+_PLAIN = frozenset((int, bool, str, type(None)))
+_HOMES = ("chainrule.nn.", "chainrule.optim.")
+_CALLED = ("forward", "function", "update", "init", "rate", "__call__")  # the methods that tracing calls
+
+
+class _UnknownError(Exception):
+    """Something whose meaning cannot be told."""
+
+
+class Fingerprint:
+    """A key, and the objects that it names by identity: as long as they live, no others can be taken for them.
+
+    Args:
+        parts: what is called while tracing: a model, a loss and the like.
+        form: what else decides the graph, as it is.
+    """
+
+    def __init__(self, parts: Sequence[Any], form: Hashable):
+        self.named: list[Any] = []
+        self._places: dict[int, int] = {}
+        self._kinds: dict[type, Hashable] = {}
+        self.key: Hashable = form, *[self._read(part) for part in parts]
+
+    def _read(self, value: Any) -> Hashable:
+        kind = type(value)
+        if kind in _PLAIN:
+            return kind, value
+        if kind is float:
+            return kind, value.hex()  # 0.0 is not -0.0, and NaN is NaN
+        if kind is tuple or kind is list:
+            return kind, *[self._read(item) for item in value]
+        if kind is dict:
+            return kind, *[(self._read(name), self._read(item)) for name, item in value.items()]
+        if kind is Parameter or kind is Initialized:
+            self.named.append(value)
+            return id(value), value.trainable, value.name
+        if isinstance(value, Tensor):
+            return self._leaf(value)
+        if kind is FunctionType and _is_there(value):
+            return _known(value)
+        if kind is partial:
+            return kind, self._read(value.func), self._read(value.args), self._read(value.keywords)
+        if isinstance(value, np.dtype):
+            return kind, value
+        return self._object(value)
+
+    def _leaf(self, x: Tensor) -> Hashable:
+        """A constant: what it holds may have been computed with already."""
+        if x.primitive is not None or type(x) is not Tensor or x.value is None or x.value.flags.writeable:
+            raise _UnknownError
+        self.named += [x, x.value]
+        return id(x), id(x.value), x.name
+
+    def _object(self, value: Any) -> Hashable:
+        """An object of this package by its attributes; one that was seen before by where that was."""
+        kind = type(value)
+        if id(value) in self._places:
+            return "again", self._places[id(value)]
+        self._places[id(value)] = len(self._places)
+        if kind not in self._kinds:
+            self._kinds[kind] = _class(kind)
+        return self._kinds[kind], *[(name, self._read(item)) for name, item in vars(value).items()]
+
+
+def fingerprint(parts: Sequence[Any], form: Hashable) -> Fingerprint | None:
+    """The key of all `parts` together, and of `form`; None where a part is not known."""
+    if mode.current() is not None:  # a model that is called inside `nn.training` is not evaluated
+        return None
+    try:
+        return Fingerprint(parts, form)
+    except (_UnknownError, RecursionError):
+        return None
+
+
+def _class(kind: type) -> Hashable:
+    """A class of this package, and what tracing calls of it: somebody may have put another function there."""
+    if not kind.__module__.startswith(_HOMES) or not _is_there(kind):
+        raise _UnknownError
+    found = {name: getattr(kind, name, None) for name in _CALLED}
+    if type(found["__call__"]) is not FunctionType:  # the class has none: it is that of `type`
+        del found["__call__"]
+    return kind, *[_known(method) for method in found.values() if method is not None]
+
+
+def _known(function: Any) -> Hashable:
+    """A function of this package as its own key. The code is asked, too: `functools.wraps` copies names."""
+    ours = type(function) is FunctionType and is_ours(function.__code__.co_filename)
+    if not ours or not function.__module__.startswith("chainrule."):
+        raise _UnknownError
+    return function
+
+
+def _is_there(named: Any) -> bool:
+    """Whether this function or class is what its module calls by its name."""
+    return getattr(sys.modules.get(named.__module__), named.__qualname__, None) is named

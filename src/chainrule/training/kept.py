@@ -1,0 +1,78 @@
+"""What a fit leaves ready for the next one of the same model: the traced step, and what was compiled for it.
+
+It is used only where everything that decides it is equal (`fingerprint`), by one run at a time, and lives as long as
+the model. It holds neither the user's data nor values: parameters, states and data are taken anew by every run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from chainrule.graph import walk
+from chainrule.training.fingerprint import Fingerprint
+from chainrule.training.record import Sizes
+from chainrule.training.step import Arrays, Recorder, Step
+from chainrule.training.trace import Traced
+
+__all__ = ["Kept", "keep", "take"]
+
+EACH = 4  # that are kept for one model
+MODELS = 64  # that any are kept for
+
+_kept: WeakKeyDictionary[Any, dict[Hashable, Kept]] = WeakKeyDictionary()
+_lock = threading.RLock()  # dropping a model may run code in the middle of this thread's own
+
+
+@dataclass
+class Kept:
+    """What one run hands to the next.
+
+    Attributes:
+        fingerprint: what it may be used for.
+        traced: the step, to be begun anew.
+        sizes: what the evaluator knows of the model.
+        recorder: the graph of the records, if they are one; without its arrays.
+        made: what the engine made of it (see `LoopRunner.made`).
+    """
+
+    fingerprint: Fingerprint
+    traced: Traced
+    sizes: Sizes
+    recorder: Recorder | None = None
+    made: Any = None
+
+    def __post_init__(self) -> None:
+        _without_values(self.traced.step, self.recorder)
+        self.traced = replace(self.traced, arrays=Arrays([]), gradients={}, outputs=())
+        self.recorder = replace(self.recorder, arrays=()) if self.recorder is not None else None
+
+
+def take(model: Any, found: Fingerprint) -> Kept | None:
+    """What is kept for this fingerprint. It is taken out, so that no two runs at a time share it."""
+    with _lock:
+        return _kept.get(model, {}).pop(found.key, None)
+
+
+def keep(model: Any, kept: Kept) -> None:
+    """Keep what a run that is over has made; what was kept longest goes, and what is of other parameters."""
+    named = {id(x) for x in kept.fingerprint.named}
+    with _lock:
+        mine = _kept.pop(model, {})
+        mine[kept.fingerprint.key] = kept
+        for key, other in list(mine.items()):
+            if len(mine) > EACH or any(id(x) not in named for x in other.fingerprint.named):
+                del mine[key]
+        _kept[model] = mine  # at the end: the model that was used last
+        while len(_kept) > MODELS:
+            del _kept[next(iter(_kept))]
+
+
+def _without_values(step: Step, recorder: Recorder | None) -> None:
+    """Let go of what nodes computed from parameters while they were traced."""
+    for node in walk([*step.outputs, *(recorder.losses if recorder is not None else ())]):
+        if not node.is_leaf:
+            node.value = None
