@@ -114,6 +114,17 @@ def test_python_that_needs_a_value_is_refused_while_tracing() -> None:
         cr.compile(lambda x: x if x > 0 else -x)(1.0)
 
 
+def test_a_placeholder_from_outside_is_refused(engine: str) -> None:
+    """It has no value that the machine code could read."""
+    p = cr.Input((3,), name="p")
+    with pytest.raises(OptionError, match=r"'p' \(3,\) at test_compile.py.*given no value"):
+        cr.compile(lambda x: x + p)(np.ones(3))
+    net = nn.Linear(3, 1, seed=0)
+    with pytest.raises(OptionError, match=r"'p' \(3,\) at test_compile.py.*given no value"):
+        cr.fit(lambda x: net(x + p), cr.losses.squared, cr.optim.SGD(0.1), np.ones((4, 3)), np.ones(4), steps=2,
+               engine=engine)  # fmt: skip
+
+
 def test_keyword_arguments_that_cannot_be_compiled_in_are_refused() -> None:
     with pytest.raises(OptionError, match="hashable"):
         cr.compile(lambda x, *, y: x + y)(1.0, y=[1.0])
