@@ -44,6 +44,13 @@ def test_it_is_traced_once_for_each_signature() -> None:
     ]  # fmt: skip
 
 
+def test_keyword_arguments_that_are_equal_and_not_the_same_are_told_apart() -> None:
+    compiled = cr.compile(lambda x, *, by: x / by[0] if isinstance(by, tuple) else x / by)
+    assert [compiled(1.0, by=by).item() for by in (0.0, -0.0)] == [np.inf, -np.inf]
+    times = cr.compile(lambda x, *, by: x * by[0])
+    assert [str(times(3, by=by).dtype) for by in ((2,), (2.0,), (True,))] == ["int64", "float64", "int64"]
+
+
 def test_parameters_have_the_value_they_hold_at_the_call() -> None:
     w = cr.Parameter([1.0, 2.0], name="w")
     f = cr.compile(lambda x: x * w)
