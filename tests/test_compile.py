@@ -44,6 +44,13 @@ def test_it_is_traced_once_for_each_signature() -> None:
     ]  # fmt: skip
 
 
+def test_keyword_arguments_that_are_equal_and_not_the_same_are_told_apart() -> None:
+    compiled = cr.compile(lambda x, *, by: x / by[0] if isinstance(by, tuple) else x / by)
+    assert [compiled(1.0, by=by).item() for by in (0.0, -0.0)] == [np.inf, -np.inf]
+    times = cr.compile(lambda x, *, by: x * by[0])
+    assert [str(times(3, by=by).dtype) for by in ((2,), (2.0,), (True,))] == ["int64", "float64", "int64"]
+
+
 def test_parameters_have_the_value_they_hold_at_the_call() -> None:
     w = cr.Parameter([1.0, 2.0], name="w")
     f = cr.compile(lambda x: x * w)
@@ -112,6 +119,17 @@ def test_what_ran_can_be_read() -> None:
 def test_python_that_needs_a_value_is_refused_while_tracing() -> None:
     with pytest.raises(TraceError, match="placeholder"):
         cr.compile(lambda x: x if x > 0 else -x)(1.0)
+
+
+def test_a_placeholder_from_outside_is_refused(engine: str) -> None:
+    """It has no value that the machine code could read."""
+    p = cr.Input((3,), name="p")
+    with pytest.raises(OptionError, match=r"'p' \(3,\) at test_compile.py.*given no value"):
+        cr.compile(lambda x: x + p)(np.ones(3))
+    net = nn.Linear(3, 1, seed=0)
+    with pytest.raises(OptionError, match=r"'p' \(3,\) at test_compile.py.*given no value"):
+        cr.fit(lambda x: net(x + p), cr.losses.squared, cr.optim.SGD(0.1), np.ones((4, 3)), np.ones(4), steps=2,
+               engine=engine)  # fmt: skip
 
 
 def test_keyword_arguments_that_cannot_be_compiled_in_are_refused() -> None:

@@ -113,7 +113,8 @@ class CompiledFunction:
     def _version(self, arrays: Sequence[np.ndarray], static: dict[str, Any]) -> _Version:
         key: Any = tuple([(array.shape, array.dtype) for array in arrays])
         if static:
-            key = key, tuple((name, type(value), value) for name, value in sorted(static.items()))
+            told = ((name, type(value), value, repr(value)) for name, value in sorted(static.items()))
+            key = key, tuple(told)  # (1,) is not (True,), nor 0.0 -0.0
         try:
             version = self._versions.get(key)
         except TypeError:

@@ -17,6 +17,7 @@ from chainrule.optim import Optimizer
 from chainrule.tensor import Tensor
 from chainrule.training.checks import (
     UnreachableTargetWarning,
+    check_options,
     check_parts,
     check_targets,
     checked_rows,
@@ -123,6 +124,10 @@ def fit(
     """
     state = resume.state if isinstance(resume, History) else resume
     check_parts("fit", model, loss, optimizer)
+    check_options(
+        "fit", callbacks=callbacks, metrics=metrics, record_on=record_on, clip=clip, early_stopping=early_stopping,
+        resume=state,
+    )  # fmt: skip
     train = checked_rows("train", x, t, sample_weight)
     sampler, start, stop = plan_steps(len(train), steps, epochs, batch_size, sampling, seed, state)
 
@@ -183,6 +188,10 @@ def fit_data(
     """
     state = resume.state if isinstance(resume, History) else resume
     check_parts("fit_data", model, loss, optimizer)
+    check_options(
+        "fit_data", callbacks=callbacks, metrics=metrics, record_on=record_on, clip=clip,
+        early_stopping=early_stopping, resume=state,
+    )  # fmt: skip
     train = checked_rows("train", x, t, sample_weight)
     if len(train.x) != 1:
         raise OptionError(explain("fit_data", f"x is a tuple of {len(train.x)} arrays", "one array is moved"))

@@ -60,3 +60,14 @@ def test_all_sums_of_a_kernel_are_computed_in_blocks() -> None:
     axis = vector_axis(kernel)  # type: ignore[arg-type]
     assert axis is not None
     assert len(_Loops(Text(), kernel, {})._sums(axis)) == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [1, 3, 16, 33])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_one_over_a_root_is_no_estimate(size: int, dtype: str) -> None:
+    """An estimate and a step of Newton's give NaN at 0 and at infinity, and a last bit less elsewhere."""
+    value = np.resize(np.array([0.0, np.inf, 2.0, 1e-30, 1e30, 3.0], dtype), size)
+    x = cr.Input((size,), dtype)
+    with np.errstate(divide="ignore"):
+        wanted = 1 / np.sqrt(value)
+    np.testing.assert_array_max_ulp(CompiledProgram([x], [1 / cr.sqrt(x)])(value)[0], wanted, 1, dtype)

@@ -13,7 +13,7 @@ from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads,
 from chainrule.compiler.loops import write_kernel
 from chainrule.compiler.scalars import emit, literal, type_of
 from chainrule.compiler.sharing import is_shared, meet
-from chainrule.compiler.text import Text, Value
+from chainrule.compiler.text import PRECISE, Text, Value
 
 __all__ = ["ENTRY", "Assembled", "Loop", "assemble", "carried_buffers"]
 
@@ -76,7 +76,7 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
     arguments = "ptr noalias %table, i64 %periods, i64 %steps" + (_THREADS if shared else "")
-    ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {{\nentry:\n{lines}\n}}\n"
+    ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {PRECISE} {{\nentry:\n{lines}\n}}\n"
     return Assembled(ir, [part.arena for part in parts], shared)
 
 
@@ -133,7 +133,7 @@ class _Part:
                 self._write(body, piece, "%index")
                 lines = "\n".join([*body.on_entry(), *body.lines])
                 more = _THREADS if self.shared else ""
-                head = f"define internal void @{name}(ptr %table, ptr %flags, i64 %index{more}) noinline"
+                head = f"define internal void @{name}(ptr %table, ptr %flags, i64 %index{more}) noinline {PRECISE}"
                 self.text.functions[name] = f"{head} {{\nentry:\n{lines}\n  ret void\n}}"
                 self.text.do(f"call void @{name}(ptr %table, ptr %flags, i64 {index}{more})")
         moved = [pair for pair in carried_buffers(self.found, self.loop) if pair[0] not in self.aliased]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import itertools
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -25,7 +26,7 @@ from chainrule.compiler.recent import Recent
 from chainrule.compiler.regroup import regrouped
 from chainrule.compiler.schedule import schedule
 from chainrule.compiler.signature import signature
-from chainrule.errors import CompileError, MissingExtraError, ShapeError, explain
+from chainrule.errors import CompileError, MissingExtraError, OptionError, ShapeError, explain
 from chainrule.graph import Node, walk
 
 __all__ = ["Compiled", "CompiledLoop", "CompiledProgram", "Part", "require"]
@@ -116,6 +117,10 @@ class _Machine:
         ]
         self.compiled = _CODE.find((*keys, loop), lambda: _compile(step, loop, rows, record))
         self.held = [[order[i] for i in held] for order, held in zip(orders, self.compiled.held, strict=True)]
+        for leaf in itertools.chain(*self.held):
+            if leaf.value is None:
+                rule, repair = "this placeholder is given no value", "List it as an input: make it an argument."
+                raise OptionError(explain("a compiled function", leaf.describe(), rule, repair))
         self._arenas: list[np.ndarray] = []
 
     def run(

@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-__all__ = ["Text", "Value"]
+__all__ = ["PRECISE", "Text", "Value"]
+
+# Of every function: 1 / sqrt(x) in float32 is no estimate of the processor's, which gives NaN at 0 and at infinity.
+PRECISE = '"reciprocal-estimates"="none"'
 
 Value: TypeAlias = str
 Carried: TypeAlias = Sequence[tuple[str, Value]]  # (type, value)

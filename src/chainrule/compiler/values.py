@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.compiler.elementary import ELEMENTARY
 from chainrule.compiler.kernels import Buffer, Kernel
 from chainrule.compiler.scalars import emit, literal, splat, type_of
-from chainrule.compiler.text import Text, Value
+from chainrule.compiler.text import PRECISE, Text, Value
 from chainrule.dtypes import DType
 from chainrule.formula import Affine, Expr, Var, affine, read
 
@@ -306,5 +306,5 @@ def _function(text: Text, name: str, op: str, kinds: Sequence[DType], dtype: DTy
     writer.scopes[-1].update({(id(buffer), 1): f"%{buffer.name}" for buffer in given})
     text.do(f"ret {type_of(dtype, width)} {writer._value(value)}")
     arguments = ", ".join(f"{type_of(buffer.dtype, width)} %{buffer.name}" for buffer in given)
-    head = f"define internal {type_of(dtype, width)} @{name}({arguments}) {{\nentry:\n"
+    head = f"define internal {type_of(dtype, width)} @{name}({arguments}) {PRECISE} {{\nentry:\n"
     return head + "\n".join(text.lines) + "\n}"

@@ -21,10 +21,12 @@ from chainrule.random import seeded
 from chainrule.sampling import Sampler, given_indices
 from chainrule.tensor import Tensor
 from chainrule.training.record import Rows
+from chainrule.training.stopping import EarlyStopping
 from chainrule.training.trace import name_of
 
 __all__ = [
     "UnreachableTargetWarning",
+    "check_options",
     "check_parts",
     "check_targets",
     "checked_rows",
@@ -59,11 +61,35 @@ def check_parts(called: str, model: Any, loss: Any, optimizer: Any) -> None:
             raise OptionError(explain(called, f"{name}={shown}", f"the {name} is not callable", repair))
 
 
+def check_options(
+    called: str, *, callbacks: Any = (), metrics: Any = None, record_on: Any = None, clip: Any = None,
+    early_stopping: Any = None, resume: Any = None,
+) -> None:  # fmt: skip
+    """Refuse options of another kind than they are to be."""
+    functions = [callbacks] if callable(callbacks) else callbacks
+    several = isinstance(functions, list | tuple) and all(map(callable, functions))
+    named = metrics is None or (isinstance(metrics, Mapping) and all(map(callable, metrics.values())))
+    for name, value, good, rule in (
+        ("callbacks", callbacks, several, "it is a function of a Progress, or a list of them"),
+        ("metrics", metrics, named, "it is a dict of functions: {'accuracy': lambda y, t: ...}"),
+        ("record_on", record_on, record_on is None or isinstance(record_on, Mapping), "it is a dict of rows by name"),
+        ("clip", clip, clip is None or callable(clip), "it is a function of gradients, as optim.ClipByGlobalNorm(1.0)"),
+        ("early_stopping", early_stopping, isinstance(early_stopping, EarlyStopping | None), "it is an EarlyStopping"),
+        ("resume", resume, isinstance(resume, TrainingState | None), "it is a run's history, or its state"),
+    ):
+        if not good:
+            shown = name_of(value) if callable(value) else repr(value)
+            raise OptionError(explain(called, f"{name}={shown}", rule))
+
+
 def arrays_of(value: Any, name: str) -> tuple[Array, ...]:
     """One array, or a tuple of several for models with several inputs, as arrays; a memory map is not copied."""
     found = tuple(np.asarray(part) for part in value) if isinstance(value, tuple) else (np.asarray(value),)
     if not found:
         raise DataError(explain("fit", f"{name} is an empty tuple", "there is nothing to train on"))
+    if any(np.ma.is_masked(part) for part in (value if isinstance(value, tuple) else (value,))):
+        repair = "Leave those rows out, or fill them: x.filled(0.0)."
+        raise DataError(explain("fit", f"{name} is a masked array", "masked elements have no value", repair))
     return found
 
 

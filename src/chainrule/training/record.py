@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.errors import DTypeError, ShapeError, explain
 from chainrule.evaluate import Program
 from chainrule.graph import Node, dependents, tracing, walk
 from chainrule.tensor import Input, Tensor, as_tensor
@@ -98,7 +99,8 @@ class Evaluator:
             weight += count if w is None else float(w.sum(dtype=np.float64))
             total += _total(losses, count, w)
             for name, metric in self.metrics.items():
-                sums[name] += _total(np.asarray(as_tensor(metric(y, as_argument([*map(as_tensor, t)])))), count, None)
+                measured = metric(y, as_argument([*map(as_tensor, t)]))
+                sums[name] += _total(_measured(name, measured, count), count, None)
         return total / weight if weight else math.nan, {name: value / n for name, value in sums.items()}
 
     def learn(self, rows: Rows, traced: Traced) -> None:
@@ -190,6 +192,18 @@ def _row_bytes(outputs: Sequence[Tensor], leaves: Sequence[Tensor], count: int) 
     """What the values that depend on `leaves`, which are `count` rows, take for one row; at least 1."""
     used = dependents(walk(outputs), leaves)
     return max(1, sum(node.dtype.itemsize * math.prod(node.shape) for node in used) // count)
+
+
+def _measured(name: str, found: Any, count: int) -> Array:
+    """What a metric gave for `count` rows, refused unless it is a value a row or a number."""
+    called, rule = f"the metric {name!r}", f"a metric is one number a row, ({count},), or one number, ()"
+    if found is None:
+        raise DTypeError(explain(called, "it returned None", rule, "Add the `return` that is missing at its end."))
+    values = np.asarray(as_tensor(found))
+    if values.shape not in ((), (count,)):
+        repair = "Take the mean over the other axes, for example values.mean(axis=1)."
+        raise ShapeError(explain(called, f"for {count} rows it returned {values.shape}", rule, repair))
+    return values
 
 
 def _total(values: Array, count: int, weights: Array | None) -> float:

@@ -125,6 +125,19 @@ def per_row_loss(loss: Any, y: Any, t: Any, batch: int) -> Tensor:
     return values
 
 
+def clipped(clip: Clip, gradients: list[Tensor]) -> list[Tensor]:
+    """What `clip` makes of the gradients: as many, of the same shapes."""
+    found = clip(gradients)
+    called, rule = f"the clip {name_of(clip)}", "it gives one gradient for each it was given, of the same shape"
+    if not isinstance(found, list | tuple):
+        raise DTypeError(explain(called, f"it returned {type(found).__name__}", rule, _RETURN if found is None else ""))
+    made = [as_tensor(g) for g in found]
+    if [g.shape for g in made] != [g.shape for g in gradients]:
+        shapes = ", ".join(str(g.shape) for g in made)
+        raise ShapeError(explain(called, f"for {len(gradients)} gradients it returned shapes {shapes}", rule))
+    return made
+
+
 def batch_loss(values: Tensor, batch: int, weights: Tensor | None) -> Tensor:
     """The mean over the rows; `weights` have mean 1 over the whole data."""
     if weights is not None and not values.shape:
@@ -184,7 +197,7 @@ def trace_step(
     chosen = assigned(optimizer, known)
     gradients: list[Tensor] = gradient(total, [known[path] for path in chosen])
     if clip is not None:
-        gradients = list(clip(gradients))
+        gradients = clipped(clip, gradients)
     start, states = _Start([], []), _Start([], [])
     for (path, rule), g in zip(chosen.items(), gradients, strict=True):
         _update(start, states, path, known[path], rule, g, step, known[path].value)
@@ -218,7 +231,7 @@ def trace_data_step(
     mean = batch_loss(values, batch, ws[0] if ws else None)
     total = mean if not values.shape else mean * batch
     (g,) = gradient(total, [rows])
-    (g,) = clip([g]) if clip is not None else (g,)
+    (g,) = clipped(clip, [g]) if clip is not None else (g,)
     start, states = _Start([], []), _Start([], [])
     _update(start, states, "x", rows, rule, g, step, x)
     for value in states.values:
