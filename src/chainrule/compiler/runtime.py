@@ -18,6 +18,7 @@ from chainrule.compiler.costs import Report, costs
 from chainrule.compiler.culprit import culprit
 from chainrule.compiler.frames import Frame, Layout
 from chainrule.compiler.kernels import Product, Rows, Schedule, without_nodes
+from chainrule.compiler.memory import freeing_early
 from chainrule.compiler.merge import merged
 from chainrule.compiler.program import ENTRY, Loop, assemble, carried_buffers
 from chainrule.compiler.pseudocode import printed
@@ -120,7 +121,7 @@ class _Machine:
         table: list[int] = []
         alive: list[Any] = []
         code = self.compiled
-        self._arenas = self._arenas or [np.empty(size + 64, np.uint8) for size in code.arenas]
+        self._arenas = self._arenas or [np.empty(code.arena + 64, np.uint8)] * len(code.arenas)
         for places, leaves, arena, (inputs, outputs) in zip(code.places, self.held, self._arenas, arrays, strict=True):
             held = [np.ascontiguousarray(leaf.value) for leaf in leaves]
             alive.append(held)
@@ -164,6 +165,11 @@ class Compiled:
         return tuple(costs(part)[1] for part in self.schedules)
 
     @property
+    def arena(self) -> int:
+        """The bytes of the arena that the parts use by turns."""
+        return max(self.arenas)
+
+    @property
     def call(self) -> Any:
         """(table, periods, steps) -> flags."""
         return self.code.call
@@ -192,7 +198,8 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
     try:
         found = [schedule(part.inputs, part.outputs, rows if part is step else None) for part in parts]
         for part in found:
-            part.kernels = merged(part.kernels)
+            carried = carried_buffers(part, loop) if part is found[0] else ()
+            part.kernels = freeing_early(merged(part.kernels), carried)
         made = assemble(found[0], loop, *found[1:])
         routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
         symbols = {routine: blas.address(routine) for routine in routines}

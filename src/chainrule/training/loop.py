@@ -73,7 +73,7 @@ class Run:
             self.history.stopped = "interrupted"
         finally:
             bar.close()
-            self._publish()
+            self._publish(last=True)
             self.history.state = self._state()
             self.history.seconds = time.perf_counter() - began
         return self.history
@@ -260,11 +260,17 @@ class Run:
         answers = [callback(seen) for callback in self.callbacks]
         return any(answer is True or answer == "stop" for answer in answers)
 
-    def _publish(self) -> None:
-        """Put the carried values into the model's parameters, or the moved rows into the history."""
+    def _publish(self, last: bool = False) -> None:
+        """Put the carried values into the model's parameters, or the moved rows into the history.
+
+        The `last` time they are the run's arrays themselves.
+        """
         arrays = self.traced.arrays
         for parameter, value in zip(self.traced.parameters.values(), arrays.whole, strict=False):
-            parameter.value = value
+            if last:
+                parameter.adopt(value)
+            else:
+                parameter.value = value
         if arrays.moving:
             self.history.data = arrays.moving[0]
 
