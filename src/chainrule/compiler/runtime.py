@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler import blas, sharing
-from chainrule.compiler.costs import Report, costs
+from chainrule.compiler.costs import Report, costs, own_bytes
 from chainrule.compiler.culprit import culprit
 from chainrule.compiler.frames import Frame, Layout
 from chainrule.compiler.kernels import Product, Rows, Schedule, without_nodes
@@ -148,6 +148,7 @@ class Compiled:
         places: for each part its table entries: the kind of array, and which of them.
         held: for each part the places of its held leaves in the walk over its outputs.
         arenas: for each part the bytes of its arena.
+        own: the bytes of the arrays that a run makes, besides.
     """
 
     code: Any
@@ -155,6 +156,7 @@ class Compiled:
     places: Sequence[Sequence[tuple[str, int]]]
     held: Sequence[Sequence[int]]
     arenas: Sequence[int]
+    own: int
     calls_blas: bool
     shared: bool
     seconds: float
@@ -186,7 +188,7 @@ class Compiled:
     def report(self) -> Report:
         """What one run costs (of a training loop: one step)."""
         many = sharing.threads() if self.shared else 1
-        return Report(*costs(self.schedules[0]), sum(self.arenas), self.seconds, many)
+        return Report(*costs(self.schedules[0]), self.arena, self.arena + self.own, self.seconds, many)
 
 
 _CODE: Recent[Compiled] = Recent(256)
@@ -212,11 +214,14 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
     places = [[(b.kind, b.place) for b in part.buffers if b.kind != "arena"] for part in found]
     numbers = [{node: i for i, node in enumerate(walk(part.outputs))} for part in parts]
     held = [[number[node] for node in part.held] for number, part in zip(numbers, found, strict=True)]
-    for out, source in carried_buffers(found[0], loop):
+    carried = carried_buffers(found[0], loop)
+    own = own_bytes(found[0], (source for _, source in carried), made.in_place) + sum(map(own_bytes, found[1:]))
+    for out, source in carried:
         out.name = f"{source.name}'"
     for part in found:  # what is kept keeps no graph alive, nor its arrays
         part.views, part.held, part.kernels = {}, [], [without_nodes(kernel) for kernel in part.kernels]
-    return Compiled(code, found, places, held, made.arenas, bool(routines), made.shared, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return Compiled(code, found, places, held, made.arenas, own, bool(routines), made.shared, seconds)
 
 
 def _refused(parts: Sequence[Part], error: Exception) -> CompileError:

@@ -221,13 +221,20 @@ def _update(
     start: _Start, states: _Start, path: str, leaf: Tensor, rule: Optimizer, g: Tensor, step: Tensor, value: Array
 ) -> None:
     """One parameter (or the data's rows) and its optimizer's state, before and after; `value` is the whole array."""
-    first = {name: as_tensor(s).numpy() for name, s in rule.init(as_tensor(value)).items()}
+    first = {name: as_tensor(s).numpy() for name, s in rule.init(_lent(value)).items()}
     sizes = {name: s.shape if s.shape != value.shape else leaf.shape for name, s in first.items()}
     before: dict[str, Tensor] = {name: Input(sizes[name], s.dtype, name=f"{path}/{name}") for name, s in first.items()}
     new, after = rule.update(leaf, g, before, step)
     start.add(path, leaf, as_tensor(new), value)
     for name, s in first.items():
         states.add(f"{path}/{name}", before[name], as_tensor(after[name]), s)
+
+
+def _lent(value: Array) -> Tensor:
+    """A constant that holds `value` itself, for a while: it may be large."""
+    array = value.view()
+    array.flags.writeable = False
+    return Tensor(None, (), {}, array.shape, array.dtype, array, tracked=False)
 
 
 def assigned(optimizer: Any, known: Mapping[str, Parameter]) -> dict[str, Optimizer]:
