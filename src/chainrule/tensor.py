@@ -316,6 +316,19 @@ class Parameter(Tensor):
             )
         self._stored = frozen(array)
 
+    def adopt(self, array: np.ndarray) -> None:
+        """Hold `array` itself, of the same shape and dtype: it becomes read-only, and nobody may write to it again.
+
+        >>> w, array = Parameter([1.0, 2.0]), np.zeros(2, np.float32)
+        >>> w.adopt(array)
+        >>> w.value is array, array.flags.writeable
+        (True, False)
+        """
+        if type(array) is np.ndarray and array.base is None and (array.shape, array.dtype) == (self.shape, self.dtype):
+            self._stored = frozen(array)
+        else:
+            self.value = array
+
 
 class Input(Tensor):
     """A placeholder: shape and dtype, no value. Calling a function on placeholders traces its graph.

@@ -1,7 +1,9 @@
 """Large matrix products: which they are, and the BLAS that computes them.
 
-SciPy exports the addresses of its BLAS as capsules; machine code calls them directly. BLAS runs on one thread here: its
-bits change with the number of threads, and two threads are slower than one where another process holds a core.
+Machine code calls OpenBLAS by address. NumPy's wheels bring one along, which every process has loaded; else SciPy's is
+taken: the library beside it, or the addresses that `scipy.linalg.cython_blas` exports (to import that takes longer than
+to compile a network, and 27 MB). BLAS runs on one thread here: its bits change with the number of threads, and two
+threads are slower than one where another process holds a core.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -32,10 +35,22 @@ def pays(m: int, n: int, k: int, dtype: DType) -> bool:
     return dtype.kind == "f" and k * n * dtype.itemsize > LEAST and min(m, n) >= LEAST_SIDE and available()
 
 
+@dataclass(frozen=True)
+class _Library:
+    """An OpenBLAS of this process. Its names end in `suffix`, and `integer` is the type of its sizes."""
+
+    loaded: Any
+    suffix: str
+    integer: str
+
+    def function(self, name: str) -> Any:
+        return getattr(self.loaded, f"scipy_{name}{self.suffix}", None)
+
+
 @cache
 def available() -> bool:
-    """Whether SciPy is installed."""
-    return importlib.util.find_spec("scipy") is not None
+    """Whether there is a BLAS: NumPy's own, or SciPy's."""
+    return _library() is not None or importlib.util.find_spec("scipy") is not None
 
 
 def name(dtype: DType) -> str:
@@ -46,6 +61,8 @@ def name(dtype: DType) -> str:
 @cache
 def address(routine: str) -> int:
     """Where the routine lies in this process."""
+    if (library := _library()) is not None:
+        return ctypes.cast(library.function(f"{routine}_"), ctypes.c_void_p).value or 0
     capsule = _capsules()[routine]
     api = ctypes.pythonapi
     api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [ctypes.py_object]
@@ -72,6 +89,8 @@ def call(
     """
     m, n, k = sizes
     t = "float" if dtype.itemsize == 4 else "double"
+    library = _library()
+    integer = "i32" if library is None else library.integer
     one, zero = ("0x3FF0000000000000", "0x0")
     text.declared.add(f"declare void @{name(dtype)}({', '.join(['ptr'] * 13)})")
 
@@ -83,9 +102,9 @@ def call(
 
     lead_a, lead_b = leads
     arguments = [
-        flag(b[1]), flag(a[1]), slot("i32", str(n)), slot("i32", str(m)), slot("i32", str(k)), slot(t, one),
-        f"ptr {b[0]}", slot("i32", str(lead_b)), f"ptr {a[0]}", slot("i32", str(lead_a)), slot(t, zero), f"ptr {out}",
-        slot("i32", str(n)),
+        flag(b[1]), flag(a[1]), slot(integer, str(n)), slot(integer, str(m)), slot(integer, str(k)), slot(t, one),
+        f"ptr {b[0]}", slot(integer, str(lead_b)), f"ptr {a[0]}", slot(integer, str(lead_a)), slot(t, zero),
+        f"ptr {out}", slot(integer, str(n)),
     ]  # fmt: skip
     text.do(f"call void @{name(dtype)}({', '.join(arguments)})")
 
@@ -97,7 +116,7 @@ _before = 0
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside, SciPy's OpenBLAS computes on the calling thread."""
+    """Inside, OpenBLAS computes on the calling thread."""
     global _users, _before
     library = _library()
     if library is None:
@@ -105,8 +124,8 @@ def one_thread() -> Iterator[None]:
         return
     with _lock:
         if _users == 0:
-            _before = library.scipy_openblas_get_num_threads()
-            library.scipy_openblas_set_num_threads(1)
+            _before = library.function("openblas_get_num_threads")()
+            library.function("openblas_set_num_threads")(1)
         _users += 1
     try:
         yield
@@ -114,17 +133,19 @@ def one_thread() -> Iterator[None]:
         with _lock:
             _users -= 1
             if _users == 0:
-                library.scipy_openblas_set_num_threads(_before)
+                library.function("openblas_set_num_threads")(_before)
 
 
 @cache
-def _library() -> Any:
-    """SciPy's own copy of OpenBLAS, where it has one."""
-    scipy = importlib.import_module("scipy")
-    home = os.path.dirname(os.path.dirname(str(scipy.__file__)))
-    beside = os.path.join(home, "scipy.libs", "*openblas*")
-    for path in glob.glob(beside):
-        library = ctypes.CDLL(path)
-        if hasattr(library, "scipy_openblas_set_num_threads"):
-            return library
+def _library() -> _Library | None:
+    """The OpenBLAS that NumPy brings along, else SciPy's; None where neither has one of its own."""
+    for package, suffix, integer in (("numpy", "64_", "i64"), ("scipy", "", "i32")):
+        found = importlib.util.find_spec(package)  # found, not imported
+        if found is None or found.origin is None:
+            continue
+        home = os.path.dirname(os.path.dirname(found.origin))
+        for path in glob.glob(os.path.join(home, f"{package}.libs", "*openblas*")):
+            library = _Library(ctypes.CDLL(path), suffix, integer)
+            if all(map(library.function, ("sgemm_", "dgemm_", "openblas_get_num_threads"))):
+                return library
     return None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, expressions, targets
 from chainrule.formula import Var
 
-__all__ = ["Report", "costs"]
+__all__ = ["Report", "costs", "own_bytes"]
 
 _NO_WORK = frozenset(("const", "read", "position", "cast"))
 
@@ -23,7 +23,11 @@ class Report:
         kernels: loop nests and calls of BLAS.
         flops: scalar operations; what does not change in a loop counts once, an elementary function counts as one.
         bytes_read, bytes_written: between the kernels and memory, every array once a kernel.
-        arena_bytes: memory for values in between.
+        arena_bytes: memory for values in between. The records of a training loop use the step's.
+        peak_bytes: all memory that a run takes besides the arrays it is given: the arena and the outputs; of a training
+            loop also what it carries from step to step (parameters, optimizer state), which it has a copy of to itself.
+            Not counted: a few numbers a step (its loss and rows), the code, and the earlier values that `fit` can go
+            back to: of those there is another copy, if they are larger than 1 MiB not in the first second.
         compile_seconds: from the graph to machine code.
         threads: how many threads a run has now (`sharing.threads`), 1 where nothing is large enough to share.
     """
@@ -33,6 +37,7 @@ class Report:
     bytes_read: int
     bytes_written: int
     arena_bytes: int
+    peak_bytes: int
     compile_seconds: float
     threads: int
 
@@ -41,7 +46,8 @@ class Report:
         threads = f"{self.threads} thread{'s' if self.threads != 1 else ''}"
         return (
             f"{kernels}, {self.flops:,} flops, {self.bytes_read:,} bytes read, {self.bytes_written:,} written, "
-            f"{self.arena_bytes:,} bytes of arena, {threads}, compiled in {1e3 * self.compile_seconds:.3g} ms"
+            f"{self.arena_bytes:,} bytes of arena ({self.peak_bytes:,} in all), {threads}, "
+            f"compiled in {1e3 * self.compile_seconds:.3g} ms"
         )
 
 
@@ -50,6 +56,13 @@ def costs(found: Schedule) -> tuple[int, int, int, int]:
     counts = [_product(k) if isinstance(k, Product) else _kernel(k) for k in found.kernels]
     flops, read, written = (sum(count[i] for count in counts) for i in range(3))
     return len(found.kernels), flops, read, written
+
+
+def own_bytes(found: Schedule, carried: Iterable[Buffer] = (), in_place: Collection[Buffer] = ()) -> int:
+    """The bytes of the arrays that a run makes: its outputs but for those `in_place`, and inputs that it changes."""
+    changed = {*carried, *(b for kernel in found.kernels for b in targets(kernel) if b.kind == "input")}
+    made = {b for b in found.buffers if b.kind == "output" and b not in in_place}
+    return sum(b.size * b.dtype.itemsize for b in changed | made)
 
 
 def _product(kernel: Product) -> tuple[int, int, int]:

@@ -3,33 +3,94 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Sequence
 
-from chainrule.compiler.kernels import Buffer, Kernel, Schedule, reads, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
 
-__all__ = ["plan"]
+__all__ = ["freeing_early", "plan"]
 
+_MOST_SORTED = 500  # buffers that are placed by size: that takes time with their square
 _ALIGNMENT = 64  # a cache line, and the widest vector
 
 
 def plan(found: Schedule) -> int:
     """Gives every arena buffer of the schedule its offset; returns the arena's size in bytes.
 
-    First fit among the gaps, in the order of the kernels: a buffer lives from the first kernel that writes it to the
-    last that reads it, both included.
+    A buffer lives from the first kernel that writes it to the last that reads it, both included. Of two plans the
+    smaller is taken: first fit in the order of the kernels, and, where there are not too many buffers, the largest
+    first, each at the lowest place that is free while it lives (Pisarchyk and Lee, 2020).
     """
     first, last = _lives(found)
-    begins: dict[int, list[Buffer]] = {}
-    ends: dict[int, list[Buffer]] = {}
+    plans = [_in_order(first, last, len(found.kernels))]
+    if len(first) <= _MOST_SORTED:
+        plans.append(_by_size(first, last))
+    end, places = min(plans, key=lambda plan: plan[0])
+    for buffer, place in places.items():
+        buffer.place = place
+    return end
+
+
+def _in_order(first: dict[Buffer, int], last: dict[Buffer, int], kernels: int) -> tuple[int, dict[Buffer, int]]:
+    """Where the arena ends, and every buffer's place."""
+    begins: list[list[Buffer]] = [[] for _ in range(kernels)]
+    ends: list[list[Buffer]] = [[] for _ in range(kernels)]
     for buffer, i in first.items():
-        begins.setdefault(i, []).append(buffer)
-        ends.setdefault(last[buffer], []).append(buffer)
-    gaps = _Gaps()
-    for i in range(len(found.kernels)):
-        for buffer in begins.get(i, ()):
-            buffer.place = gaps.take(_nbytes(buffer))
-        for buffer in ends.get(i, ()):
-            gaps.give(buffer.place, _nbytes(buffer))
-    return gaps.end
+        begins[i].append(buffer)
+        ends[last[buffer]].append(buffer)
+    gaps, places = _Gaps(), dict[Buffer, int]()
+    for beginning, ending in zip(begins, ends, strict=True):
+        for buffer in beginning:
+            places[buffer] = gaps.take(_nbytes(buffer))
+        for buffer in ending:
+            gaps.give(places[buffer], _nbytes(buffer))
+    return gaps.end, places
+
+
+def _by_size(first: dict[Buffer, int], last: dict[Buffer, int]) -> tuple[int, dict[Buffer, int]]:
+    """Where the arena ends, and every buffer's place."""
+    places: dict[Buffer, int] = {}
+    taken: list[tuple[int, int, int, int]] = []  # (start, stop, first, last) by start
+    for buffer in sorted(first, key=_nbytes, reverse=True):
+        size, begins, ends, at = _nbytes(buffer), first[buffer], last[buffer], 0
+        for start, stop, since, until in taken:
+            if since <= ends and begins <= until:
+                if start - at >= size:
+                    break
+                at = max(at, stop)
+        places[buffer] = at
+        insort(taken, (at, at + size, begins, ends))
+    return max((stop for _, stop, _, _ in taken), default=0), places
+
+
+def freeing_early(
+    kernels: Sequence[Kernel | Product], carried: Sequence[tuple[Buffer, Buffer]] = ()
+) -> list[Kernel | Product]:
+    """The kernels in an order in which they can run, those that give back more of the arena than they take earlier.
+
+    Such a kernel (the update that a gradient is made for) comes right after the last one that it depends on, so that
+    the next gradient has the memory of this one. A result that is `carried` to an input may be written over it, and
+    comes after all that read it.
+    """
+    found = Schedule(list(kernels))
+    first, last = _lives(found)
+    gains = [0] * len(kernels)
+    for buffer in first:
+        gains[last[buffer]] += _nbytes(buffer)
+        gains[first[buffer]] -= _nbytes(buffer)
+    over = dict(carried)
+    written: dict[Buffer, int] = {}  # when it was written last, and when it was used last
+    used: dict[Buffer, int] = {}
+    when: list[int] = []
+    for i, kernel in enumerate(kernels):
+        out = {*targets(kernel), *(over[b] for b in targets(kernel) if b in over)}
+        read = {b for b, _ in reads(kernel)}
+        after = max((*(written.get(b, -1) for b in read), *(used.get(b, -1) for b in out)), default=-1)
+        when.append(after if gains[i] > 0 else i)
+        for b in out | read:
+            used[b] = max(used.get(b, -1), when[i])
+        for b in out:
+            written[b] = max(written.get(b, -1), when[i])
+    return [kernels[i] for i in sorted(range(len(kernels)), key=lambda i: (when[i], i))]
 
 
 def _lives(found: Schedule) -> tuple[dict[Buffer, int], dict[Buffer, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ __all__ = ["merged"]
 
 _MOST = 16  # writes of one kernel
 _BACK = 16  # how many kernels back a partner is looked for
+_LARGE = 2**14  # elements: starting another loop costs nothing beside running it
 
 
 def merged(kernels: Sequence[Kernel | Product]) -> list[Kernel | Product]:
@@ -63,8 +65,19 @@ def _joins(other: Kernel | Product, kernel: Kernel | Product) -> bool:
         return False
     if vector_axis(other) is not vector_axis(kernel):
         return False
+    if not _shares(other, kernel):
+        return False
     places = {write.target: write.place for write in other.writes}
     return all(place == places.get(buffer, place) for buffer, place in reads(kernel))
+
+
+def _shares(other: Kernel, kernel: Kernel) -> bool:
+    """Whether two loops have something large in common; else both would only hold on to their memory together."""
+    size = math.prod(var.size for var in kernel.space)
+    if size < _LARGE:
+        return True
+    there = {*targets(other), *(buffer for buffer, _ in reads(other))}
+    return any(buffer in there and buffer.size >= size for buffer, _ in reads(kernel))
 
 
 def _without_unread(kernels: Sequence[Kernel | Product]) -> list[Kernel | Product]:

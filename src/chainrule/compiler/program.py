@@ -43,10 +43,17 @@ class Loop:
 
 @dataclass(frozen=True)
 class Assembled:
-    """The IR of a function, the bytes of arena that each schedule needs, and whether threads share its work."""
+    """The IR of a function.
+
+    Attributes:
+        arenas: the bytes of arena that each schedule needs.
+        in_place: the results that are written over the inputs that they become.
+        shared: whether threads share its work.
+    """
 
     ir: str
     arenas: list[int]
+    in_place: frozenset[Buffer]
     shared: bool
 
 
@@ -77,7 +84,7 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
     arguments = "ptr noalias %table, i64 %periods, i64 %steps" + (_THREADS if shared else "")
     ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {PRECISE} {{\nentry:\n{lines}\n}}\n"
-    return Assembled(ir, [part.arena for part in parts], shared)
+    return Assembled(ir, [part.arena for part in parts], frozenset(body.aliased), shared)
 
 
 def _period(text: Text, parts: Sequence[_Part], period: Value) -> list[Value]:

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler import blas, sharing
-from chainrule.compiler.costs import Report, costs
+from chainrule.compiler.costs import Report, costs, own_bytes
 from chainrule.compiler.culprit import culprit
 from chainrule.compiler.frames import Frame, Layout
 from chainrule.compiler.kernels import Product, Rows, Schedule, without_nodes
+from chainrule.compiler.memory import freeing_early
 from chainrule.compiler.merge import merged
 from chainrule.compiler.program import ENTRY, Loop, assemble, carried_buffers
 from chainrule.compiler.pseudocode import printed
@@ -133,7 +134,7 @@ class _Machine:
         table: list[int] = []
         alive: list[Any] = []
         code = self.compiled
-        self._arenas = self._arenas or [np.empty(size + 64, np.uint8) for size in code.arenas]
+        self._arenas = self._arenas or [np.empty(code.arena + 64, np.uint8)] * len(code.arenas)
         for places, leaves, arena, (inputs, outputs) in zip(code.places, self.held, self._arenas, arrays, strict=True):
             held = [np.ascontiguousarray(leaf.value) for leaf in leaves]
             alive.append(held)
@@ -175,6 +176,7 @@ class Compiled:
         places: for each part its table entries: the kind of array, and which of them.
         held: for each part the places of its held leaves in the walk over its outputs.
         arenas: for each part the bytes of its arena.
+        own: the bytes of the arrays that a run makes, besides.
     """
 
     code: Any
@@ -182,6 +184,7 @@ class Compiled:
     places: Sequence[Sequence[tuple[str, int]]]
     held: Sequence[Sequence[int]]
     arenas: Sequence[int]
+    own: int
     calls_blas: bool
     shared: bool
     seconds: float
@@ -190,6 +193,11 @@ class Compiled:
     def flops(self) -> tuple[int, ...]:
         """The scalar operations of each part."""
         return tuple(costs(part)[1] for part in self.schedules)
+
+    @property
+    def arena(self) -> int:
+        """The bytes of the arena that the parts use by turns."""
+        return max(self.arenas)
 
     @property
     def call(self) -> Any:
@@ -208,7 +216,7 @@ class Compiled:
     def report(self) -> Report:
         """What one run costs (of a training loop: one step)."""
         many = sharing.threads() if self.shared else 1
-        return Report(*costs(self.schedules[0]), sum(self.arenas), self.seconds, many)
+        return Report(*costs(self.schedules[0]), self.arena, self.arena + self.own, self.seconds, many)
 
 
 _CODE: Recent[Compiled] = Recent(256)
@@ -220,7 +228,8 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
     try:
         found = [schedule(part.inputs, part.outputs, rows if part is step else None) for part in parts]
         for part in found:
-            part.kernels = regrouped(merged(part.kernels))
+            carried = carried_buffers(part, loop) if part is found[0] else ()
+            part.kernels = regrouped(freeing_early(merged(part.kernels), carried))
         made = assemble(found[0], loop, *found[1:])
         routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
         symbols = {routine: blas.address(routine) for routine in routines}
@@ -233,11 +242,14 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
     places = [[(b.kind, b.place) for b in part.buffers if b.kind != "arena"] for part in found]
     numbers = [{node: i for i, node in enumerate(walk(part.outputs))} for part in parts]
     held = [[number[node] for node in part.held] for number, part in zip(numbers, found, strict=True)]
-    for out, source in carried_buffers(found[0], loop):
+    carried = carried_buffers(found[0], loop)
+    own = own_bytes(found[0], (source for _, source in carried), made.in_place) + sum(map(own_bytes, found[1:]))
+    for out, source in carried:
         out.name = f"{source.name}'"
     for part in found:  # what is kept keeps no graph alive, nor its arrays
         part.views, part.held, part.kernels = {}, [], [without_nodes(kernel) for kernel in part.kernels]
-    return Compiled(code, found, places, held, made.arenas, bool(routines), made.shared, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return Compiled(code, found, places, held, made.arenas, own, bool(routines), made.shared, seconds)
 
 
 def _refused(parts: Sequence[Part], error: Exception) -> CompileError:

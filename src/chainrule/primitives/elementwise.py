@@ -15,6 +15,7 @@ from chainrule.formula import Expr, elementwise
 from chainrule.primitive import Linear, Primitive, constant, same_dtype, same_shape, smooth
 
 BOOL = np.dtype("bool")
+_LARGE = 2**12  # elements
 
 
 def _is_bool(*dtypes: Any, **_: Any) -> np.dtype[Any]:
@@ -101,18 +102,25 @@ def _one_less(a: Any, b: Any) -> Any:
 
 def _share(a: Any, b: Any) -> Any:
     """What a gets of the gradient of maximum(a, b)."""
-    half = constant(a, np.full(a.shape, 0.5, a.dtype))
+    half = constant(a, filled(0.5, a.shape, a.dtype))
     return where(equal(a, b), half, _mask(greater(a, b), a))
 
 
 def zeros_like(x: Any) -> Any:
     """Zeros of the shape and dtype of `x`."""
-    return constant(x, np.zeros(x.shape, x.dtype))
+    return constant(x, filled(0, x.shape, x.dtype))
 
 
 def ones_like(x: Any) -> Any:
     """Ones of the shape and dtype of `x`."""
-    return constant(x, np.ones(x.shape, x.dtype))
+    return constant(x, filled(1, x.shape, x.dtype))
+
+
+def filled(number: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """An array of one number, read-only if it is large: then its elements are one element, which takes no memory."""
+    if math.prod(shape) < _LARGE:
+        return np.full(shape, number, dtype)
+    return np.broadcast_to(np.array(number, dtype), shape)
 
 
 where = Primitive(

@@ -76,7 +76,7 @@ class Run:
         finally:
             bar.close()
             with _undisturbed() as disturbed:
-                self._publish()
+                self._publish(last=True)
                 self.history.state = self._state()
             if disturbed():
                 self.history.stopped = "interrupted"
@@ -264,11 +264,17 @@ class Run:
         answers = [callback(seen) for callback in self.callbacks]
         return any(answer is True or answer == "stop" for answer in answers)
 
-    def _publish(self) -> None:
-        """Put the carried values into the model's parameters, or the moved rows into the history."""
+    def _publish(self, last: bool = False) -> None:
+        """Put the carried values into the model's parameters, or the moved rows into the history.
+
+        The `last` time they are the run's arrays themselves.
+        """
         arrays = self.traced.arrays
         for parameter, value in zip(self.traced.parameters.values(), arrays.whole, strict=False):
-            parameter.value = value
+            if last:
+                parameter.adopt(value)
+            else:
+                parameter.value = value
         if arrays.moving:
             self.history.data = arrays.moving[0]
 

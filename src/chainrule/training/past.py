@@ -14,7 +14,7 @@ from chainrule.training.step import Array, Arrays
 
 __all__ = ["Past"]
 
-SMALL = 2**22  # bytes of carried values that are copied and checked at every chunk
+SMALL = 2**20  # bytes of carried values that are copied and checked at every chunk
 SECONDS = 1.0  # how often larger ones are, at most
 SHARE = 0.02  # of the time, that keeping them may take
 
@@ -37,6 +37,7 @@ class Past:
         self._large = in_place and sum(array.nbytes for array in arrays.whole) > SMALL
         self._next = 0.0  # when to keep large ones again
         self._whole: list[Array] = []
+        self._own = False  # whether they are copies that nobody else has
         self._moving: list[Array] = []
         self._rows: Any = slice(None)
 
@@ -53,10 +54,16 @@ class Past:
         began = time.perf_counter()
         if self.step < 0 and self._in_place:
             self._whole, arrays.whole = arrays.whole, [np.array(array, order="C") for array in arrays.whole]
+            self._own = False
         elif self._large and not sound:
             return
+        elif self._own:
+            for kept, array in zip(self._whole, arrays.whole, strict=True):
+                kept[...] = array
         else:
+            self._whole = []  # what a step may not write to is let go before there is a copy
             self._whole = [array.copy() for array in arrays.whole] if self._in_place else list(arrays.whole)
+            self._own = self._in_place
         self.step, now = step, time.perf_counter()
         self._next = now + max(SECONDS, (now - began) / SHARE)
 

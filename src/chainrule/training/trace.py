@@ -260,7 +260,14 @@ def _update(
 
 def _first_states(rule: Optimizer, value: Array) -> dict[str, Array]:
     """What an optimizer remembers of a value before the first step, by name."""
-    return {name: as_tensor(s).numpy() for name, s in rule.init(as_tensor(value)).items()}
+    return {name: as_tensor(s).numpy() for name, s in rule.init(_lent(value)).items()}
+
+
+def _lent(value: Array) -> Tensor:
+    """A constant that holds `value` itself, for a while: it may be large."""
+    array = value.view()
+    array.flags.writeable = False
+    return Tensor(None, (), {}, array.shape, array.dtype, array, tracked=False)
 
 
 def assigned(optimizer: Any, known: Mapping[str, Parameter]) -> dict[str, Optimizer]:
