@@ -57,20 +57,20 @@ def test_a_signal_ends_the_run_after_a_whole_step() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"record_every": 0}, {"record_every": 100}, {"batch_size": None}])
 def test_a_signal_is_heard_within_three_tenths_of_a_second(options: dict[str, Any]) -> None:
-    """The bar of a fit of 10^8 steps; the least of three, since others may use the machine."""
+    """The bar of a fit of 10^8 steps; in the processor's time, since others may use the machine."""
     waited = []
     for _ in range(3):
         sent: list[float] = []
 
         def send(sent: list[float] = sent) -> None:
-            sent.append(time.perf_counter())
+            sent.append(time.process_time())
             signal.raise_signal(signal.SIGINT)
 
         timer = threading.Timer(0.2, send)
         timer.start()
         call: dict[str, Any] = {"steps": 10**8, "batch_size": 1} | options
         history = cr.fit(nn.Linear(3, 1, seed=0), losses.squared, optim.Adam(1e-3), X, T, **call)
-        waited.append(time.perf_counter() - sent[0])
+        waited.append(time.process_time() - sent[0])
         timer.join()
         assert history.stopped == "interrupted"
     assert min(waited) < 0.3
