@@ -98,9 +98,12 @@ def _period(text: Text, parts: Sequence[_Part], period: Value) -> list[Value]:
         parts[0].once(i)
         return []
 
-    parts[0].fetch()
-    text.loop(start, stop, 1, [], turn)
-    parts[0].put_back()
+    def steps() -> None:
+        parts[0].fetch()
+        text.loop(start, stop, 1, [], turn)
+        parts[0].put_back()
+
+    text.when(text.let("icmp sgt i64 %steps, 0"), steps)
     return []
 
 

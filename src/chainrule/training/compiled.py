@@ -98,18 +98,13 @@ class CompiledRunner:
             loop.trim()
 
     def record(self, arrays: Arrays) -> Array:
-        """The losses of `recorder`'s sets, as they are.
-
-        In the loop a record comes before a step. Where that loop is made, such a step is made on copies, for no use:
-        that is faster than to make ready, or even compile, the record alone.
-        """
+        """The losses of `recorder`'s sets, as they are: by the loop without a step, where there is one with records."""
         recorder = self.recorder
         assert recorder is not None
         if True not in self.made.loops:
             return np.array(self._record(*arrays.whole[: len(recorder.leaves)], *recorder.arrays))
-        copies = Arrays([array.copy() for array in arrays.whole], [array.copy() for array in arrays.moving])
-        rows = np.zeros((1, self._step.rows[0].shape[0]), np.int64) if self._drawn else None
-        records = self._run(copies, rows, 0, 1, 1, recorder, arrays.whole).records
+        rows = np.zeros((0, self._step.rows[0].shape[0]), np.int64) if self._drawn else None
+        records = self._run(arrays, rows, 0, 0, 1, recorder).records
         assert records is not None
         return records[:, 0]
 
@@ -121,9 +116,8 @@ class CompiledRunner:
 
     def _run(
         self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, steps: int, periods: int,
-        recorder: Recorder | None, recorded: Sequence[Array] | None = None,
+        recorder: Recorder | None,
     ) -> Ran:  # fmt: skip
-        """Steps on `arrays`; records of the values `recorded`, if they are others."""
         n, count, drawn = len(arrays.whole), steps * periods, indices is not None
         loop, after = self._loop(arrays, drawn, recorder is not None), self._after
         total, moved = np.zeros(()), np.zeros((), np.int64)
@@ -138,9 +132,9 @@ class CompiledRunner:
             loop.run(inputs, outputs, steps, periods)
         else:
             records = np.empty((len(recorder.losses), periods))
-            values = (arrays.whole if recorded is None else recorded)[: len(recorder.leaves)]
+            values = arrays.whole[: len(recorder.leaves)]
             loop.run(inputs, outputs, steps, periods, ([*values, *recorder.arrays], records))
-        return Ran(float(total) / count, int(moved), records)
+        return Ran(float(total) / max(1, count), int(moved), records)
 
     def _rows(self, indices: NDArray[np.int64] | None) -> Sequence[Array]:
         """The data as the machine code reads them."""
