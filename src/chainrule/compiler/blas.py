@@ -105,8 +105,8 @@ def call(
     lead_a, lead_b = leads
     arguments = [
         flag(b[1]), flag(a[1]), slot(integer, str(n)), slot(integer, str(m)), slot(integer, str(k)), slot(t, one),
-        f"ptr {b[0]}", slot(integer, str(lead_b)), f"ptr {a[0]}", slot(integer, str(lead_a)), slot(t, zero), f"ptr {out}",
-        slot(integer, str(n)),
+        f"ptr {b[0]}", slot(integer, str(lead_b)), f"ptr {a[0]}", slot(integer, str(lead_a)), slot(t, zero),
+        f"ptr {out}", slot(integer, str(n)),
     ]  # fmt: skip
     text.do(f"call void @{name(dtype)}({', '.join(arguments)})")
 

@@ -46,7 +46,8 @@ class Report:
         threads = f"{self.threads} thread{'s' if self.threads != 1 else ''}"
         return (
             f"{kernels}, {self.flops:,} flops, {self.bytes_read:,} bytes read, {self.bytes_written:,} written, "
-            f"{self.arena_bytes:,} bytes of arena ({self.peak_bytes:,} in all), {threads}, compiled in {1e3 * self.compile_seconds:.3g} ms"
+            f"{self.arena_bytes:,} bytes of arena ({self.peak_bytes:,} in all), {threads}, "
+            f"compiled in {1e3 * self.compile_seconds:.3g} ms"
         )
 
 

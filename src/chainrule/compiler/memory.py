@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
 
