@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import importlib.util
 import json
 import statistics
@@ -16,7 +14,6 @@ from benchmarks.rows.perceptron import network
 
 CASES = ("mlp-784", "mlp-2048")
 RUNS = 3
-_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 
 
 def measure() -> dict[str, Any]:
@@ -49,15 +46,12 @@ def measure() -> dict[str, Any]:
 def _grown(name: str, case: str) -> tuple[float, float | None]:
     """The growth of the peak in a run of a few steps, and what `report` says of it.
 
-    A small run has loaded and set up everything before: its products are large enough for BLAS. Arrays of 64 KiB and
-    more come from the system and go back to it, so that none is taken unseen from what was free in the process.
+    A small run has loaded and set up everything before.
     """
-    ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 2**16)
-    small = classifier.work((128, 128, 128, 10), 256, 3, 128)
+    small = classifier.work((8, 8, 8, 2), 64, 3, 8)
     _train(name, small)()()
     found = classifier.ROWS[case].work().part(4)
     run = _train(name, found)()
-    gc.collect()
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # the peak starts anew here
     before = _status("VmRSS")

@@ -319,7 +319,7 @@ class Parameter(Tensor):
     def adopt(self, array: np.ndarray) -> None:
         """Hold `array` itself, of the same shape and dtype: it becomes read-only, and nobody may write to it again.
 
-        >>> w, array = Parameter([1.0, 2.0]), np.zeros(2, np.float32)
+        >>> w, array = Parameter([1.0, 2.0]), np.zeros(2)
         >>> w.adopt(array)
         >>> w.value is array, array.flags.writeable
         (True, False)

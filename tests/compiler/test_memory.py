@@ -1,15 +1,24 @@
-"""No two values that live at the same time share memory."""
+"""No two values that live at the same time share memory, values that do not share it, and running takes none."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compiler.graphs import random_graph
 
 import chainrule as cr
+from chainrule import losses, nn, optim
 from chainrule.compiler.kernels import Kernel, reads, targets
-from chainrule.compiler.memory import plan
+from chainrule.compiler.memory import freeing_early, plan
 from chainrule.compiler.merge import merged
+from chainrule.compiler.runtime import Compiled
 from chainrule.compiler.schedule import schedule
 
 
@@ -17,7 +26,7 @@ from chainrule.compiler.schedule import schedule
 @given(st.integers(0, 10_000), st.integers(1, 40))
 def test_no_two_live_buffers_overlap(seed: int, nodes: int) -> None:
     found = schedule(*random_graph(seed, nodes))
-    found.kernels = merged(found.kernels)
+    found.kernels = freeing_early(merged(found.kernels))
     size = plan(found)
     registers = {w.target for k in found.kernels if isinstance(k, Kernel) for w in k.writes if not w.stored}
     lives: dict[object, list[int]] = {}
@@ -38,3 +47,87 @@ def test_a_chain_needs_room_for_two() -> None:
     for _ in range(20):
         y = cr.tanh(y @ x)
     assert plan(schedule([x], [y])) <= 2 * 16 * 16 * 8
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10_000), st.integers(1, 40))
+def test_what_is_read_was_written_before(seed: int, nodes: int) -> None:
+    found = schedule(*random_graph(seed, nodes))
+    kernels = merged(found.kernels)
+    ordered = freeing_early(kernels)
+    assert sorted(map(id, ordered)) == sorted(map(id, kernels))
+    for buffer in {b for kernel in kernels for b in targets(kernel)}:
+        uses = [[k for k in order if buffer in targets(k)] for order in (kernels, ordered)]
+        assert uses[0] == uses[1]
+        writer = ordered.index(uses[1][0])
+        assert all(i >= writer for i, k in enumerate(ordered) if buffer in (b for b, _ in reads(k)))
+
+
+WIDTH = 192
+
+
+def fitted(steps: int = 2) -> tuple[cr.History, int]:
+    """A fit of four equal layers; the bytes of its parameters."""
+    net = nn.Sequential(*(nn.Linear(WIDTH, WIDTH, dtype="float32", seed=k) for k in range(4)))
+    x = np.random.RandomState(0).randn(16, WIDTH).astype(np.float32)
+    history = cr.fit(
+        net, losses.squared, optim.Adam(1e-3), x, x, steps=steps, batch_size=8, record_every=0, engine="compiled"
+    )
+    return history, sum(value.nbytes for value in net.state_dict().values())
+
+
+def test_a_gradient_leaves_its_memory_to_the_next() -> None:
+    gradient, activation = 4 * WIDTH * WIDTH, 4 * 8 * WIDTH
+    assert fitted()[0].compiled.report().arena_bytes < gradient + 10 * activation
+
+
+def test_the_peak_is_the_arena_and_what_is_carried() -> None:
+    history, parameters = fitted()
+    report = history.compiled.report()
+    assert 0 <= report.peak_bytes - report.arena_bytes - 3 * parameters <= 64  # values, m and v; and a loss
+    f = cr.compile(lambda x: (cr.tanh(x @ x), x + 1.0))
+    f(np.ones((10, 10)))
+    assert f.report().peak_bytes == f.report().arena_bytes + 2 * 800
+
+
+def peak_growth(call: Callable[[], Any]) -> int:
+    """How far the process's peak rises above what it has before a call."""
+    status = Path("/proc/self/status")
+    Path("/proc/self/clear_refs").write_text("5")
+
+    def field(name: str) -> int:
+        return 1024 * int(re.search(rf"{name}:\s+(\d+)", status.read_text())[1])  # type: ignore[index]
+
+    before = field("VmRSS")
+    call()
+    return field("VmHWM") - before
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are read from Linux")
+def test_nothing_is_allocated_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    grown: list[tuple[int, int]] = []
+
+    def watched(call: Any) -> Any:
+        def run(*arguments: int) -> int:
+            flags: list[int] = []
+            more = peak_growth(lambda: flags.append(call(*arguments)))
+            grown.append((more, arguments[1] * arguments[2]))
+            return flags[0]
+
+        return run
+
+    assert peak_growth(lambda: np.ones(2**20)) >= 2**22
+    monkeypatch.setattr(Compiled, "call", property(lambda self: watched(self.code.call)))
+    fitted(3000)
+    assert len(grown) > 2 and sum(steps for _, steps in grown) == 3000
+    for more, _ in grown[1:]:  # in the first, pages of the arena and the outputs are touched
+        assert more < 2**17  # one gradient is more than that
+
+
+def test_the_code_calls_nothing_that_allocates() -> None:
+    ir = fitted()[0].compiled.llvm()
+    outside = set(re.findall(r"^declare .*?@([\w.]+)\(", ir, re.M))
+    assert {name for name in outside if not name.startswith("llvm.")} <= {"sgemm", "sched_yield"}
+    for body in re.findall(r"^define.*?^}", ir, re.M | re.S):
+        _, *rest = re.split(r"^(?:loop|then)\d+:", body, flags=re.M)
+        assert not any("alloca" in block for block in rest)

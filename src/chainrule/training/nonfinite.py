@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -16,12 +16,23 @@ from chainrule.training.trace import Traced
 
 __all__ = ["all_finite", "explain_nonfinite"]
 
+PIECE = 2**16  # elements that are looked at in one go
 Values: TypeAlias = Mapping[Node, Array]
 
 
 def all_finite(arrays: Sequence[Array]) -> bool:
     """Whether no float in `arrays` is NaN or infinite."""
-    return all(array.dtype.kind != "f" or bool(np.isfinite(array).all()) for array in arrays)
+    return all(bool(np.isfinite(part).all()) for array in arrays if array.dtype.kind == "f" for part in _parts(array))
+
+
+def _parts(array: Array) -> Iterator[Array]:
+    """The elements in pieces, so that what is found out of each takes little memory."""
+    if not array.flags.c_contiguous:
+        yield array
+        return
+    flat = array.reshape(-1)
+    for start in range(0, flat.size, PIECE):
+        yield flat[start : start + PIECE]
 
 
 def explain_nonfinite(
