@@ -44,7 +44,7 @@ class Frame:
     """A table with its own memory: one call at a time. Small inputs are copied in, small outputs copied out."""
 
     __slots__ = (
-        "_address", "_alive", "_call", "_held", "_inputs", "_layout", "_outputs", "_small_outputs",
+        "_address", "_alive", "_call", "_held", "_inputs", "_layout", "_memory", "_outputs", "_small_outputs",
         "_table", "_values",
     )  # fmt: skip
 
@@ -56,6 +56,7 @@ class Frame:
         at = {place: i for i, place in enumerate(layout.places)}
         small = [x for x in (*layout.inputs, *layout.outputs) if _bytes(x) <= _SMALL]
         memory = np.empty(_padded(layout.arena) + sum(_padded(_bytes(x)) for x in small) + _ALIGNMENT, np.uint8)
+        self._memory = memory  # where no array is small, nothing else keeps the arena alive
         start = -memory.ctypes.data % _ALIGNMENT
         self._table[entries - 1] = memory.ctypes.data + start
         start += _padded(layout.arena)

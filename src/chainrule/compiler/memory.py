@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Sequence
 
 from chainrule.compiler.kernels import Buffer, Kernel, Schedule, reads, targets
 
@@ -11,20 +12,22 @@ __all__ = ["plan"]
 _ALIGNMENT = 64  # a cache line, and the widest vector
 
 
-def plan(found: Schedule) -> int:
+def plan(found: Schedule, times: Sequence[int] | None = None) -> int:
     """Gives every arena buffer of the schedule its offset; returns the arena's size in bytes.
 
     First fit among the gaps, in the order of the kernels: a buffer lives from the first kernel that writes it to the
-    last that reads it, both included.
+    last that reads it, both included. `times` says when each kernel runs where that is not one after another: those of
+    equal times run in any order.
     """
-    first, last = _lives(found)
+    times = range(len(found.kernels)) if times is None else times
+    first, last = _lives(found, times)
     begins: dict[int, list[Buffer]] = {}
     ends: dict[int, list[Buffer]] = {}
     for buffer, i in first.items():
         begins.setdefault(i, []).append(buffer)
         ends.setdefault(last[buffer], []).append(buffer)
     gaps = _Gaps()
-    for i in range(len(found.kernels)):
+    for i in range(max(times, default=-1) + 1):
         for buffer in begins.get(i, ()):
             buffer.place = gaps.take(_nbytes(buffer))
         for buffer in ends.get(i, ()):
@@ -32,16 +35,16 @@ def plan(found: Schedule) -> int:
     return gaps.end
 
 
-def _lives(found: Schedule) -> tuple[dict[Buffer, int], dict[Buffer, int]]:
+def _lives(found: Schedule, times: Sequence[int]) -> tuple[dict[Buffer, int], dict[Buffer, int]]:
     """The first and the last kernel that uses each buffer of the arena."""
     unstored = {w.target for k in found.kernels if isinstance(k, Kernel) for w in k.writes if not w.stored}
     first: dict[Buffer, int] = {}
     last: dict[Buffer, int] = {}
-    for i, kernel in enumerate(found.kernels):
+    for i, kernel in zip(times, found.kernels, strict=True):
         for buffer in (*targets(kernel), *(source for source, _ in reads(kernel))):
             if buffer.kind == "arena" and buffer not in unstored:
-                first.setdefault(buffer, i)
-                last[buffer] = i
+                first[buffer] = min(i, first.get(buffer, i))
+                last[buffer] = max(i, last.get(buffer, i))
     return first, last
 
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from chainrule.compiler import memory
+from chainrule.compiler import meeting, memory
 from chainrule.compiler.axes import all_of
+from chainrule.compiler.crew import yielding
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
 from chainrule.compiler.loops import write_kernel
-from chainrule.compiler.sharing import is_shared, meet
+from chainrule.compiler.sharing import Group, Phase, phases, times, work
 from chainrule.compiler.text import Text, Value
 
 __all__ = ["ENTRY", "Assembled", "Loop", "assemble", "carried_buffers"]
 
 ENTRY = "run"
-_THREADS = ", i64 %tid, i64 %threads, ptr %meeting"
 _LONGEST = 800  # expressions in one LLVM function
+_PRODUCT = 10  # a product's blocks are as long as so many expressions
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,14 @@ class Loop:
 
 @dataclass(frozen=True)
 class Assembled:
-    """The IR of a function, the bytes of arena that each schedule needs, and whether threads share its work."""
+    """The IR of a function, and for each schedule the bytes of arena it needs and the operations threads share.
+
+    Where they share nothing, `work` is empty.
+    """
 
     ir: str
     arenas: list[int]
-    shared: bool
+    work: list[int]
 
 
 def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None = None) -> Assembled:
@@ -54,14 +56,18 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     work it also takes `i64 tid, i64 threads, ptr meeting`, and each thread calls it.
     """
     text = Text()
-    shared = any(is_shared(kernel) for part in (step, record) if part is not None for kernel in part.kernels)
     text.do("%flags = alloca i64")
     text.do("store i64 0, ptr %flags")
-    body = _Part(text, step, loop or Loop(), 0, shared)
+    body = _Part(text, step, loop or Loop(), 0)
     parts = [body]
     if record is not None:
         every = frozenset(range(sum(b.kind == "output" for b in record.buffers)))
-        parts.append(_Part(text, record, Loop(streamed_out=every), body.entries, shared))
+        parts.append(_Part(text, record, Loop(streamed_out=every), body.entries))
+    shared = any(part.work for part in parts) and bool(yielding())
+    if shared:
+        meeting.begin(text)
+    for part in parts:
+        part.shared = shared
     if loop is None:
         body.once("0")
     else:
@@ -69,9 +75,9 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
     lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
-    arguments = "ptr noalias %table, i64 %periods, i64 %steps" + (_THREADS if shared else "")
+    arguments = "ptr noalias %table, i64 %periods, i64 %steps" + (meeting.ENTRY_ARGUMENTS if shared else "")
     ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {{\nentry:\n{lines}\n}}\n"
-    return Assembled(ir, [part.arena for part in parts], shared)
+    return Assembled(ir, [part.arena for part in parts], [part.work for part in parts] if shared else [])
 
 
 def _period(text: Text, parts: Sequence[_Part], period: Value) -> list[Value]:
@@ -92,13 +98,15 @@ def _period(text: Text, parts: Sequence[_Part], period: Value) -> list[Value]:
 class _Part:
     """The code of one schedule, with its pointers from `first` on in the table."""
 
-    def __init__(self, text: Text, found: Schedule, loop: Loop, first: int, shared: bool):
-        self.text, self.found, self.loop, self.first, self.shared = text, found, loop, first, shared
+    def __init__(self, text: Text, found: Schedule, loop: Loop, first: int):
+        self.text, self.found, self.loop, self.first, self.shared = text, found, loop, first, False
         self.aliased = _in_place(found, loop)
-        self.arena = memory.plan(found)
+        made = phases(found.kernels, self.aliased)
+        self.work = work(made)
+        self.arena = memory.plan(found, times(made, found.kernels))
         self.outside = [b for b in found.buffers if b.kind != "arena"]
         self.entries = len(self.outside) + 1
-        self.pieces = list(_pieces(found.kernels))
+        self.pieces = list(_pieces(made))
         few = len(self.pieces) <= 1
         self.fixed = self._addresses(text, dict.fromkeys(found.buffers)) if few else None
 
@@ -108,14 +116,15 @@ class _Part:
         LLVM's time grows faster than the length of a function.
         """
         if self.fixed is not None:
-            self._write(self.text, self.found.kernels, index)
+            for piece in self.pieces:
+                self._write(self.text, piece, index)
         else:
             for i, piece in enumerate(self.pieces):
                 name = f"{ENTRY}_{self.first}_{i}"
                 body = self.text.beside()
                 self._write(body, piece, "%index")
                 lines = "\n".join([*body.on_entry(), *body.lines])
-                more = _THREADS if self.shared else ""
+                more = meeting.ARGUMENTS if self.shared else ""
                 head = f"define internal void @{name}(ptr %table, ptr %flags, i64 %index{more}) noinline"
                 self.text.functions[name] = f"{head} {{\nentry:\n{lines}\n  ret void\n}}"
                 self.text.do(f"call void @{name}(ptr %table, ptr %flags, i64 {index}{more})")
@@ -123,22 +132,22 @@ class _Part:
         if moved:
             self._alone(self.text, lambda: self._copy(moved, index))
 
-    def _write(self, text: Text, kernels: Sequence[Kernel | Product], index: Value) -> None:
+    def _write(self, text: Text, made: Sequence[Phase], index: Value) -> None:
+        kernels = [kernel for phase in made for group in phase for kernel in group.kernels]
         used = [buffer for kernel in kernels for buffer in (*targets(kernel), *(b for b, _ in reads(kernel)))]
         here = self._pointers(text, dict.fromkeys(used), index)
-        for together, run in itertools.groupby(kernels, is_shared):
-            if together:
-                for kernel in run:
-                    write_kernel(text, kernel, here, shared=True)
-                    meet(text)
+        for phase in made:
+            if self.shared:
+                counts = [group.pieces for group in phase]
+                meeting.pieces(text, counts, lambda g, piece, phase=phase: _write_group(text, phase[g], here, piece))  # type: ignore[misc]
             else:
-                self._alone(text, functools.partial(_write_all, text, list(run), here))
+                for group in phase:
+                    _write_group(text, group, here, None)
 
     def _alone(self, text: Text, body: Callable[[], object]) -> None:
-        """What the first thread does while the others wait."""
+        """What one thread does while the others wait."""
         if self.shared:
-            text.when(text.let("icmp eq i64 %tid, 0"), body)
-            meet(text)
+            meeting.pieces(text, [1], lambda *_: body())
         else:
             body()
 
@@ -172,23 +181,38 @@ class _Part:
         return pointers | {buffer: pointers[other] for buffer, other in self.aliased.items() if buffer in used}
 
 
-def _write_all(text: Text, kernels: Sequence[Kernel | Product], pointers: dict[Buffer, Value]) -> None:
-    for kernel in kernels:
-        write_kernel(text, kernel, pointers)
+def _write_group(text: Text, group: Group, pointers: dict[Buffer, Value], piece: Value | None) -> None:
+    """All kernels of a group, or a piece of them."""
+    share = None
+    if group.extent and piece is not None:
+        start = text.let(f"mul nsw i64 {piece}, {group.piece}")
+        last = text.let(f"icmp eq i64 {piece}, {group.pieces - 1}")
+        share = meeting.Share(start, group.piece, last, group.columns)
+    for kernel in group.kernels:
+        write_kernel(text, kernel, pointers, share)
 
 
-def _pieces(kernels: Sequence[Kernel | Product]) -> Iterator[list[Kernel | Product]]:
-    """Runs of kernels of about equal length."""
-    piece: list[Kernel | Product] = []
+def _pieces(made: Sequence[Phase]) -> Iterator[list[Phase]]:
+    """Runs of phases of about equal length; what is not shared may be cut into several."""
+    piece: list[Phase] = []
     length = 0
-    for kernel in kernels:
-        length += 1 if isinstance(kernel, Product) else sum(1 for w in kernel.writes for _ in all_of(w.value))
-        piece.append(kernel)
-        if length > _LONGEST:
-            yield piece
-            piece, length = [], 0
+    for phase in made:
+        alone = len(phase) == 1 and not phase[0].extent
+        for part in [(Group((kernel,)),) for kernel in phase[0].kernels] if alone else [phase]:
+            length += sum(map(_length, (kernel for group in part for kernel in group.kernels)))
+            if alone and piece and len(piece[-1]) == 1 and not piece[-1][0].extent:
+                piece[-1] = (Group((*piece[-1][0].kernels, *part[0].kernels)),)
+            else:
+                piece.append(part)
+            if length > _LONGEST:
+                yield piece
+                piece, length = [], 0
     if piece:
         yield piece
+
+
+def _length(kernel: Kernel | Product) -> int:
+    return _PRODUCT if isinstance(kernel, Product) else sum(1 for write in kernel.writes for _ in all_of(write.value))
 
 
 def carried_buffers(found: Schedule, loop: Loop | None) -> list[tuple[Buffer, Buffer]]:
