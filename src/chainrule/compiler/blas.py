@@ -105,17 +105,32 @@ def blocks(kernel: Product) -> Blocks | None:
 
 
 def write(text: Text, kernel: Product, pointers: Mapping[Buffer, Value], share: Share | None) -> None:
-    """A product, or a piece of it: a call for every block. The terms of a sum are added in the order of the blocks."""
+    """A product, or a piece of it, by a function that products of the same sizes have in common."""
+    (m, n, k), axis = kernel.sizes, 1 if share is not None and share.columns else 0
+    edges = ("0", str(m)) if share is None else (share.start, share.stop(text, kernel.sizes[axis]))
+    kinds = "".join("nt"[flip] for _, flip in (kernel.a, kernel.b)) + "mn"[axis]
+    called = f"product.{name(kernel.target.dtype)}.{m}.{n}.{k}.{kinds}"
+    if called not in text.functions:
+        text.functions[called] = _function(text.beside(), called, kernel, axis)
+    given = [f"ptr {pointers[buffer]}" for buffer in (kernel.a[0], kernel.b[0], kernel.target)]
+    text.do(f"call void @{called}({', '.join(given)}, i64 {edges[0]}, i64 {edges[1]})")
+
+
+def _function(text: Text, called: str, kernel: Product, axis: int) -> str:
+    """Rows (or columns) `start` to `stop` of a product, a call for every block.
+
+    The terms of a sum are added in the order of the blocks.
+    """
     m, n, k = kernel.sizes
     cut = blocks(kernel) or Blocks(m, n, k)
     spans = [("0", str(m), cut.rows), ("0", str(n), cut.columns), ("0", str(k), cut.inner)]
-    if share is not None:
-        axis = 1 if share.columns else 0
-        stop = share.stop(text, kernel.sizes[axis])
-        spans[axis] = (share.start, stop, min(spans[axis][2], share.rows))
+    spans[axis] = ("%start", "%stop", spans[axis][2])
     rows, columns, inner = spans
-    call = _Call(text, kernel, pointers)
+    call = _Call(text, kernel)
     _each(text, rows, lambda *i: _each(text, columns, lambda *j: _each(text, inner, lambda *q: call.write(i, j, q))))
+    lines = "\n".join([*text.on_entry(), *text.lines])
+    head = f"define internal void @{called}(ptr %a, ptr %b, ptr %c, i64 %start, i64 %stop) noinline"
+    return f"{head} {{\nentry:\n{lines}\n  ret void\n}}"
 
 
 def _each(text: Text, span: tuple[Value, Value, int], body: Callable[[Value, Value], object]) -> None:
@@ -140,34 +155,34 @@ class _Call:
     BLAS is column-major: to it the target is the transposed product of b and a.
     """
 
-    def __init__(self, text: Text, kernel: Product, pointers: Mapping[Buffer, Value]):
-        self.text, self.kernel, self.pointers = text, kernel, pointers
+    def __init__(self, text: Text, kernel: Product):
+        self.text, self.kernel = text, kernel
         self.type = "float" if kernel.target.dtype.itemsize == 4 else "double"
         self.routine = name(kernel.target.dtype)
         text.declared.add(f"declare void @{self.routine}({', '.join(['ptr'] * 13)})")
 
     def write(self, rows: _Part, columns: _Part, inner: _Part) -> None:
         """target[rows, columns] = a[rows, inner] @ b[inner, columns], for a later `inner` added to what is there."""
-        (m, n, k), (a, flip_a), (b, flip_b) = self.kernel.sizes, self.kernel.a, self.kernel.b
+        (m, n, k), flip_a, flip_b = self.kernel.sizes, self.kernel.a[1], self.kernel.b[1]
         lead_a, lead_b = m if flip_a else k, k if flip_b else n
-        at_a = self._at(a, lead_a, *((inner[0], rows[0]) if flip_a else (rows[0], inner[0])))
-        at_b = self._at(b, lead_b, *((columns[0], inner[0]) if flip_b else (inner[0], columns[0])))
+        at_a = self._at("%a", lead_a, *((inner[0], rows[0]) if flip_a else (rows[0], inner[0])))
+        at_b = self._at("%b", lead_b, *((columns[0], inner[0]) if flip_b else (inner[0], columns[0])))
         arguments = [
             self._flag(flip_b), self._flag(flip_a), self._size(columns), self._size(rows), self._size(inner),
             self.text.slot(self.type, "0x3FF0000000000000"), at_b, self._number(lead_b), at_a, self._number(lead_a),
-            self._factor(inner), self._at(self.kernel.target, n, rows[0], columns[0]), self._number(n),
+            self._factor(inner), self._at("%c", n, rows[0], columns[0]), self._number(n),
         ]  # fmt: skip
         self.text.do(f"call void @{self.routine}({', '.join(f'ptr {one}' for one in arguments)})")
 
-    def _at(self, buffer: Buffer, lead: int, row: Value, column: Value) -> Value:
+    def _at(self, matrix: Value, lead: int, row: Value, column: Value) -> Value:
         """The address of an element."""
         text, offset = self.text, column
         if row != "0":
             first = text.let(f"mul nsw i64 {row}, {lead}")
             offset = first if column == "0" else text.let(f"add nsw i64 {first}, {column}")
         if offset == "0":
-            return self.pointers[buffer]
-        return text.let(f"getelementptr inbounds {self.type}, ptr {self.pointers[buffer]}, i64 {offset}")
+            return matrix
+        return text.let(f"getelementptr inbounds {self.type}, ptr {matrix}, i64 {offset}")
 
     def _flag(self, transposed: bool) -> Value:
         return self.text.slot("i8", str(ord("T" if transposed else "N")))

@@ -17,7 +17,6 @@ __all__ = ["ENTRY", "Assembled", "Loop", "assemble", "carried_buffers"]
 
 ENTRY = "run"
 _LONGEST = 800  # expressions in one LLVM function
-_PRODUCT = 10  # a product's blocks are as long as so many expressions
 
 
 @dataclass(frozen=True)
@@ -212,7 +211,7 @@ def _pieces(made: Sequence[Phase]) -> Iterator[list[Phase]]:
 
 
 def _length(kernel: Kernel | Product) -> int:
-    return _PRODUCT if isinstance(kernel, Product) else sum(1 for write in kernel.writes for _ in all_of(write.value))
+    return 1 if isinstance(kernel, Product) else sum(1 for write in kernel.writes for _ in all_of(write.value))
 
 
 def carried_buffers(found: Schedule, loop: Loop | None) -> list[tuple[Buffer, Buffer]]:
