@@ -198,14 +198,15 @@ def _pieces(made: Sequence[Phase]) -> Iterator[list[Phase]]:
     for phase in made:
         alone = len(phase) == 1 and not phase[0].extent
         for part in [(Group((kernel,)),) for kernel in phase[0].kernels] if alone else [phase]:
-            length += sum(map(_length, (kernel for group in part for kernel in group.kernels)))
+            more = sum(_length(kernel) for group in part for kernel in group.kernels)
+            if piece and length + more > _LONGEST:
+                yield piece
+                piece, length = [], 0
+            length += more
             if alone and piece and len(piece[-1]) == 1 and not piece[-1][0].extent:
                 piece[-1] = (Group((*piece[-1][0].kernels, *part[0].kernels)),)
             else:
                 piece.append(part)
-            if length > _LONGEST:
-                yield piece
-                piece, length = [], 0
     if piece:
         yield piece
 
