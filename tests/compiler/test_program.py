@@ -131,11 +131,11 @@ def test_the_arena_lives_as_long_as_what_writes_to_it() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "int64"])
-def test_a_summed_result_is_added_up_over_all_steps_and_periods(dtype: str) -> None:
+def test_a_summed_result_is_added_to_what_is_there_over_all_steps_and_periods(dtype: str) -> None:
     x = cr.Input((2,), dtype, name="x")
     loop = CompiledLoop(Part([x], [(3 * x).sum()]), Loop(streamed_in=frozenset({0}), summed=frozenset({0})))
     values, total = np.arange(24).astype(dtype), np.full((), 99, dtype)
     loop.run([values], [total], steps=4, periods=3)
-    assert total == 3 * values.sum()
+    assert total == 99 + 3 * values.sum()
     loop.run([values], [total], steps=2)
-    assert total == 3 * values[:4].sum()
+    assert total == 99 + 3 * (values.sum() + values[:4].sum())

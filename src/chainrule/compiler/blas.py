@@ -13,16 +13,18 @@ import glob
 import importlib.util
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from chainrule.compiler.kernels import Buffer, Product
+from chainrule.compiler.meeting import Share
 from chainrule.compiler.text import Text, Value
 from chainrule.dtypes import DType
 
-__all__ = ["address", "available", "call", "one_thread", "pays"]
+__all__ = ["address", "available", "name", "one_thread", "pays", "write"]
 
 # Bytes of the second operand from which a call pays, measured with both sides of one product in turns. Our loops go
 # through all of it for every few rows: as long as it stays in the cache they take 0.7 to 1.0 of OpenBLAS's time.
@@ -78,35 +80,73 @@ def _capsules() -> Any:
     return cython_blas.__pyx_capi__
 
 
-def call(
-    text: Text, dtype: DType, sizes: tuple[int, int, int], leads: tuple[int, int], a: tuple[Value, bool],
-    b: tuple[Value, bool], out: Value,
-) -> None:  # fmt: skip
-    """out (m, n) = a (m, k) @ b (k, n), all row-major; a flag says that the operand lies transposed in memory.
+_Part = tuple[Value, Value]  # where it starts, and its size
 
-    `leads` are the row lengths of a and b in memory. BLAS is column-major: to it `out` is the transposed product of b
-    and a.
+
+def write(text: Text, kernel: Product, pointers: Mapping[Buffer, Value], share: Share | None) -> None:
+    """A product, or a piece of it: rows or columns of the target, all matrices row-major."""
+    m, n, k = kernel.sizes
+    rows, columns = ("0", str(m)), ("0", str(n))
+    if share is not None:
+        extent = n if share.columns else m
+        part = share.start, text.let(f"sub nsw i64 {share.stop(text, extent)}, {share.start}")
+        rows, columns = (rows, part) if share.columns else (part, columns)
+    _Call(text, kernel, pointers).write(rows, columns, ("0", str(k)))
+
+
+class _Call:
+    """The call of BLAS for a part of a product.
+
+    BLAS is column-major: to it the target is the transposed product of b and a.
     """
-    m, n, k = sizes
-    t = "float" if dtype.itemsize == 4 else "double"
-    library = _library()
-    integer = "i32" if library is None else library.integer
-    one, zero = ("0x3FF0000000000000", "0x0")
-    text.declared.add(f"declare void @{name(dtype)}({', '.join(['ptr'] * 13)})")
 
-    def slot(kind: str, value: str) -> str:
-        return f"ptr {text.slot(kind, value)}"
+    def __init__(self, text: Text, kernel: Product, pointers: Mapping[Buffer, Value]):
+        self.text, self.kernel, self.pointers = text, kernel, pointers
+        self.type = "float" if kernel.target.dtype.itemsize == 4 else "double"
+        library = _library()
+        self.integer = "i32" if library is None else library.integer
 
-    def flag(transposed: bool) -> str:
-        return slot("i8", str(ord("T" if transposed else "N")))
+    def write(self, rows: _Part, columns: _Part, inner: _Part) -> None:
+        """target[rows, columns] = a[rows, inner] @ b[inner, columns]."""
+        (m, n, k), (a, flip_a), (b, flip_b) = self.kernel.sizes, self.kernel.a, self.kernel.b
+        lead_a, lead_b = m if flip_a else k, k if flip_b else n
+        at_a = self._at(a, lead_a, *((inner[0], rows[0]) if flip_a else (rows[0], inner[0])))
+        at_b = self._at(b, lead_b, *((columns[0], inner[0]) if flip_b else (inner[0], columns[0])))
+        at_target = self._at(self.kernel.target, n, rows[0], columns[0])
+        one, zero = (self.text.slot(self.type, number) for number in ("0x3FF0000000000000", "0x0"))
+        arguments = [
+            self._flag(flip_b), self._flag(flip_a), self._size(columns), self._size(rows), self._size(inner), one, at_b,
+            self._number(lead_b), at_a, self._number(lead_a), zero, at_target, self._number(n),
+        ]  # fmt: skip
+        routine = name(self.kernel.target.dtype)
+        self.text.declared.add(f"declare void @{routine}({', '.join(['ptr'] * 13)})")
+        self.text.do(f"call void @{routine}({', '.join(f'ptr {argument}' for argument in arguments)})")
 
-    lead_a, lead_b = leads
-    arguments = [
-        flag(b[1]), flag(a[1]), slot(integer, str(n)), slot(integer, str(m)), slot(integer, str(k)), slot(t, one),
-        f"ptr {b[0]}", slot(integer, str(lead_b)), f"ptr {a[0]}", slot(integer, str(lead_a)), slot(t, zero),
-        f"ptr {out}", slot(integer, str(n)),
-    ]  # fmt: skip
-    text.do(f"call void @{name(dtype)}({', '.join(arguments)})")
+    def _at(self, matrix: Buffer, lead: int, row: Value, column: Value) -> Value:
+        """The address of an element."""
+        text, offset = self.text, column
+        if row != "0":
+            first = text.let(f"mul nsw i64 {row}, {lead}")
+            offset = first if column == "0" else text.let(f"add nsw i64 {first}, {column}")
+        if offset == "0":
+            return self.pointers[matrix]
+        return text.let(f"getelementptr inbounds {self.type}, ptr {self.pointers[matrix]}, i64 {offset}")
+
+    def _flag(self, transposed: bool) -> Value:
+        return self.text.slot("i8", str(ord("T" if transposed else "N")))
+
+    def _number(self, number: int) -> Value:
+        return self.text.slot(self.integer, str(number))
+
+    def _size(self, part: _Part) -> Value:
+        size = part[1]
+        if not size.startswith("%"):
+            return self._number(int(size))
+        room, short = self.text.room(self.integer), size
+        if self.integer != "i64":
+            short = self.text.let(f"trunc i64 {size} to {self.integer}")
+        self.text.do(f"store {self.integer} {short}, ptr {room}")
+        return room
 
 
 _lock = threading.Lock()

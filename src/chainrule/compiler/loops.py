@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from chainrule.compiler import blas
 from chainrule.compiler.axes import all_of, crossing_axis, strips, vector_axis
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Write, targets
+from chainrule.compiler.meeting import Share
 from chainrule.compiler.scalars import type_of
-from chainrule.compiler.sharing import PIECE, PRODUCT_PIECE, Share, share_of
 from chainrule.compiler.sums import ACCUMULATORS, UNROLLED, UNROLLED_TOTAL, VECTOR_BYTES, most_lanes
 from chainrule.compiler.text import Text, Value
 from chainrule.compiler.transposes import Transposes
@@ -27,10 +27,12 @@ _MOST_ROWS = 4  # divides a piece of a shared axis
 _TOGETHER = 4  # strips of the widest kind that are computed at once
 
 
-def write_kernel(text: Text, kernel: Kernel | Product, pointers: dict[Buffer, Value], shared: bool = False) -> None:
-    """The code of one kernel; of a `shared` one the part that falls to a thread."""
+def write_kernel(
+    text: Text, kernel: Kernel | Product, pointers: dict[Buffer, Value], share: Share | None = None
+) -> None:
+    """The code of one kernel, or of one piece of it."""
     if isinstance(kernel, Product):
-        _write_product(text, kernel, pointers, shared)
+        blas.write(text, kernel, pointers, share)
         return
     if kernel.zeroes:
         (target,) = targets(kernel)
@@ -38,35 +40,7 @@ def write_kernel(text: Text, kernel: Kernel | Product, pointers: dict[Buffer, Va
         text.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
         text.do(f"call void @llvm.memset.p0.i64(ptr {pointers[target]}, i8 0, i64 {nbytes}, i1 false)")
     if all(var.size for var in kernel.space):
-        _Loops(text, kernel, pointers).write(shared)
-
-
-def _write_product(text: Text, kernel: Product, pointers: dict[Buffer, Value], shared: bool) -> None:
-    """A product by BLAS: whole, or in pieces of rows."""
-    m, n, k = kernel.sizes
-    (a, flip_a), (b, flip_b) = kernel.a, kernel.b
-    element = type_of(kernel.target.dtype)
-
-    def part(first: Value, rows: int) -> list[Value]:
-        def moved(buffer: Buffer, stride: int) -> Value:
-            if first == "0":
-                return pointers[buffer]
-            offset = text.let(f"mul nsw i64 {first}, {stride}")
-            return text.let(f"getelementptr inbounds {element}, ptr {pointers[buffer]}, i64 {offset}")
-
-        operands = (moved(a, 1 if flip_a else k), flip_a), (pointers[b], flip_b)
-        leads = (m if flip_a else k, k if flip_b else n)
-        blas.call(text, kernel.target.dtype, (rows, n, k), leads, *operands, moved(kernel.target, n))
-        return []
-
-    if not shared:
-        part("0", m)
-        return
-    mine = share_of(text, m, PRODUCT_PIECE)
-    begun = text.let(f"icmp slt i64 {mine.start}, {mine.stop}")
-    text.when(begun, lambda: text.loop(mine.start, mine.stop, PRODUCT_PIECE, [], lambda i, _: part(i, PRODUCT_PIECE)))
-    if m % PRODUCT_PIECE:
-        text.when(mine.last, lambda: part(str(m // PRODUCT_PIECE * PRODUCT_PIECE), m % PRODUCT_PIECE))
+        _Loops(text, kernel, pointers).write(share)
 
 
 class _Loops(Transposes):
@@ -74,12 +48,11 @@ class _Loops(Transposes):
 
     share: Share | None = None
 
-    def write(self, shared: bool) -> None:
-        """All of it, or of the outermost axis the part that falls to a thread."""
+    def write(self, share: Share | None) -> None:
+        """All of it, or a piece of the outermost axis."""
         vector = vector_axis(self.kernel)
-        outer = [var for var in self.kernel.space if var is not vector]
-        self.share = share_of(self.text, outer[0].size, PIECE) if shared else None
-        self._nest(outer, vector)
+        self.share = share
+        self._nest([var for var in self.kernel.space if var is not vector], vector)
 
     def _nest(self, outer: Sequence[Var], vector: Var | None) -> None:
         if len(outer) == 1 and vector is not None and (rows := self._rows(outer[0], vector)) > 1:
@@ -116,20 +89,22 @@ class _Loops(Transposes):
             block(i)
             return []
 
+        whole = var.size // step * step
         if share is None:
-            stop = var.size // step * step
-            self.text.loop(0, stop, step, [], turn)
-            for i in range(stop, var.size):
+            self.text.loop(0, whole, step, [], turn)
+            for i in range(whole, var.size):
                 single(str(i))
             return
-        begun = self.text.let(f"icmp slt i64 {share.start}, {share.stop}")
-        self.text.when(begun, lambda: self.text.loop(share.start, share.stop, step, [], turn))
+        stop = share.stop(self.text, whole)
+        begun = self.text.let(f"icmp slt i64 {share.start}, {stop}")
+        self.text.when(begun, lambda: self.text.loop(share.start, stop, step, [], turn))
 
         def rest() -> None:
-            for i in range(var.size // PIECE * PIECE, var.size):
+            for i in range(whole, var.size):
                 single(str(i))
 
-        self.text.when(share.last, rest)
+        if whole < var.size:
+            self.text.when(share.last, rest)
 
     def _rows(self, outer: Var, vector: Var) -> int:
         """How many rows are computed at once: as many as keep the accumulators of their sums in registers.

@@ -7,21 +7,23 @@ from collections.abc import Sequence
 
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
 
-__all__ = ["freeing_early", "plan"]
+__all__ = ["ALIGNMENT", "freeing_early", "plan"]
 
 _MOST_SORTED = 500  # buffers that are placed by size: that takes time with their square
-_ALIGNMENT = 64  # a cache line, and the widest vector
+ALIGNMENT = 64  # a cache line, and the widest vector
 
 
-def plan(found: Schedule) -> int:
+def plan(found: Schedule, times: Sequence[int] | None = None) -> int:
     """Gives every arena buffer of the schedule its offset; returns the arena's size in bytes.
 
     A buffer lives from the first kernel that writes it to the last that reads it, both included. Of two plans the
     smaller is taken: first fit in the order of the kernels, and, where there are not too many buffers, the largest
-    first, each at the lowest place that is free while it lives (Pisarchyk and Lee, 2020).
+    first, each at the lowest place that is free while it lives (Pisarchyk and Lee, 2020). `times` says when each kernel
+    runs where that is not one after another: those of equal times run in any order.
     """
-    first, last = _lives(found)
-    plans = [_in_order(first, last, len(found.kernels))]
+    times = range(len(found.kernels)) if times is None else times
+    first, last = _lives(found, times)
+    plans = [_in_order(first, last, max(times, default=-1) + 1)]
     if len(first) <= _MOST_SORTED:
         plans.append(_by_size(first, last))
     end, places = min(plans, key=lambda plan: plan[0])
@@ -30,10 +32,10 @@ def plan(found: Schedule) -> int:
     return end
 
 
-def _in_order(first: dict[Buffer, int], last: dict[Buffer, int], kernels: int) -> tuple[int, dict[Buffer, int]]:
+def _in_order(first: dict[Buffer, int], last: dict[Buffer, int], moments: int) -> tuple[int, dict[Buffer, int]]:
     """Where the arena ends, and every buffer's place."""
-    begins: list[list[Buffer]] = [[] for _ in range(kernels)]
-    ends: list[list[Buffer]] = [[] for _ in range(kernels)]
+    begins: list[list[Buffer]] = [[] for _ in range(moments)]
+    ends: list[list[Buffer]] = [[] for _ in range(moments)]
     for buffer, i in first.items():
         begins[i].append(buffer)
         ends[last[buffer]].append(buffer)
@@ -72,7 +74,7 @@ def freeing_early(
     comes after all that read it.
     """
     found = Schedule(list(kernels))
-    first, last = _lives(found)
+    first, last = _lives(found, range(len(kernels)))
     gains = [0] * len(kernels)
     for buffer in first:
         gains[last[buffer]] += _nbytes(buffer)
@@ -93,21 +95,21 @@ def freeing_early(
     return [kernels[i] for i in sorted(range(len(kernels)), key=lambda i: (when[i], i))]
 
 
-def _lives(found: Schedule) -> tuple[dict[Buffer, int], dict[Buffer, int]]:
+def _lives(found: Schedule, times: Sequence[int]) -> tuple[dict[Buffer, int], dict[Buffer, int]]:
     """The first and the last kernel that uses each buffer of the arena."""
     unstored = {w.target for k in found.kernels if isinstance(k, Kernel) for w in k.writes if not w.stored}
     first: dict[Buffer, int] = {}
     last: dict[Buffer, int] = {}
-    for i, kernel in enumerate(found.kernels):
+    for i, kernel in zip(times, found.kernels, strict=True):
         for buffer in (*targets(kernel), *(source for source, _ in reads(kernel))):
             if buffer.kind == "arena" and buffer not in unstored:
-                first.setdefault(buffer, i)
-                last[buffer] = i
+                first[buffer] = min(i, first.get(buffer, i))
+                last[buffer] = max(i, last.get(buffer, i))
     return first, last
 
 
 def _nbytes(buffer: Buffer) -> int:
-    return -(-max(buffer.size * buffer.dtype.itemsize, 1) // _ALIGNMENT) * _ALIGNMENT
+    return -(-max(buffer.size * buffer.dtype.itemsize, 1) // ALIGNMENT) * ALIGNMENT
 
 
 class _Gaps:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from chainrule.compiler import memory
+from chainrule.compiler import meeting, memory
 from chainrule.compiler.axes import all_of
+from chainrule.compiler.crew import yielding
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
 from chainrule.compiler.loops import write_kernel
-from chainrule.compiler.scalars import emit, literal, type_of
-from chainrule.compiler.sharing import is_shared, meet
+from chainrule.compiler.scalars import emit, type_of
+from chainrule.compiler.sharing import Group, Phase, phases, times, work
 from chainrule.compiler.text import PRECISE, Text, Value
 
 __all__ = ["ENTRY", "Assembled", "Loop", "assemble", "carried_buffers"]
 
 ENTRY = "run"
-_THREADS = ", i64 %tid, i64 %threads, ptr %meeting"
 _LONGEST = 800  # expressions in one LLVM function
 _NEAR = 512  # bytes of a value that a loop keeps on the stack: LLVM then keeps what it can in registers
 _NEAR_ALL = 4096  # bytes of all of them
@@ -32,7 +30,7 @@ class Loop:
         carried: pairs of an output and the input that it becomes in the next step.
         streamed_in: inputs of which step k reads the k-th piece of a longer array.
         streamed_out: outputs of which step k writes the k-th piece.
-        summed: outputs, one number each, that are added up over all steps.
+        summed: outputs, one number each, whose values in all steps are added to what is there.
     """
 
     carried: tuple[tuple[int, int], ...] = ()
@@ -48,13 +46,13 @@ class Assembled:
     Attributes:
         arenas: the bytes of arena that each schedule needs.
         in_place: the results that are written over the inputs that they become.
-        shared: whether threads share its work.
+        work: the operations of each schedule that threads share; empty where they share nothing.
     """
 
     ir: str
     arenas: list[int]
     in_place: frozenset[Buffer]
-    shared: bool
+    work: list[int]
 
 
 def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None = None) -> Assembled:
@@ -66,25 +64,29 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     work it also takes `i64 tid, i64 threads, ptr meeting`, and each thread calls it.
     """
     text = Text()
-    shared = any(is_shared(kernel) for part in (step, record) if part is not None for kernel in part.kernels)
     text.do("%flags = alloca i64")
     text.do("store i64 0, ptr %flags")
-    body = _Part(text, step, loop or Loop(), 0, shared)
+    body = _Part(text, step, loop or Loop(), 0)
     parts = [body]
     if record is not None:
         every = frozenset(range(sum(b.kind == "output" for b in record.buffers)))
-        parts.append(_Part(text, record, Loop(streamed_out=every), body.entries, shared))
+        parts.append(_Part(text, record, Loop(streamed_out=every), body.entries))
+    shared = any(part.work for part in parts) and bool(yielding())
+    if shared:
+        meeting.begin(text)
+    for part in parts:
+        part.settle(shared)
     if loop is None:
         body.once("0")
     else:
         text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period))
-        body.finish()
     text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
     lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
-    arguments = "ptr noalias %table, i64 %periods, i64 %steps" + (_THREADS if shared else "")
+    arguments = "ptr noalias %table, i64 %periods, i64 %steps" + (meeting.ENTRY_ARGUMENTS if shared else "")
     ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {PRECISE} {{\nentry:\n{lines}\n}}\n"
-    return Assembled(ir, [part.arena for part in parts], frozenset(body.aliased), shared)
+    work = [part.work for part in parts] if shared else []
+    return Assembled(ir, [part.arena for part in parts], frozenset(body.aliased), work)
 
 
 def _period(text: Text, parts: Sequence[_Part], period: Value) -> list[Value]:
@@ -110,24 +112,37 @@ def _period(text: Text, parts: Sequence[_Part], period: Value) -> list[Value]:
 class _Part:
     """The code of one schedule, with its pointers from `first` on in the table."""
 
-    def __init__(self, text: Text, found: Schedule, loop: Loop, first: int, shared: bool):
-        self.text, self.found, self.loop, self.first, self.shared = text, found, loop, first, shared
+    def __init__(self, text: Text, found: Schedule, loop: Loop, first: int):
+        self.text, self.found, self.loop, self.first = text, found, loop, first
         self.aliased = _in_place(found, loop)
-        self.arena = memory.plan(found)
+        made = phases(found.kernels, self.aliased)
+        self.work = work(made)
+        self.arena = memory.plan(found, times(made, found.kernels))
         self.outside = [b for b in found.buffers if b.kind != "arena"]
         self.entries = len(self.outside) + 1
-        self.pieces = list(_pieces(found.kernels))
+        self.pieces = list(_pieces(made))
+        self.summed = [b for b in found.buffers if b.kind == "output" and b.place in loop.summed]
+        self.shared = False
+        self.fixed: dict[Buffer, Value] | None = None  # addresses, where one function has them all
+        self.near: dict[Buffer, Value] = {}  # values and totals that a step keeps on the stack
+        self.totals: dict[Buffer, Value] = {}
+        self.apart: dict[Buffer, int] = {}  # else: where in the arena a step leaves what is to be added up
+
+    def settle(self, shared: bool) -> None:
+        """Decides where values lie: on the stack where they are small, but not if threads or functions share them."""
+        self.shared, text = shared, self.text
         few = len(self.pieces) <= 1
-        self.fixed = self._addresses(text, dict.fromkeys(found.buffers)) if few else None
-        self.near: dict[Buffer, Value] = {}
-        if self.fixed is not None and not shared:
-            near = _near(found, loop)
-            self.near = {buffer: text.room(_nbytes(buffer)) for buffer in near if buffer not in self.aliased}
+        if shared or not few:
+            for buffer in self.summed:
+                self.apart[buffer] = self.arena = -(-self.arena // memory.ALIGNMENT) * memory.ALIGNMENT
+                self.arena += _nbytes(buffer)
+        else:
+            near = [buffer for buffer in _near(self.found, self.loop) if buffer not in self.aliased]
+            self.near = {buffer: _room(text, buffer) for buffer in near}
             self.near |= {b: self.near[other] for b, other in self.aliased.items() if other in self.near}
-        summed = [b for b in found.buffers if b.kind == "output" and b.place in loop.summed]
-        self.totals = {buffer: text.room(_nbytes(buffer)) for buffer in summed}
-        for buffer, total in self.totals.items():
-            text.do(f"store {type_of(buffer.dtype)} {literal(0, buffer.dtype)}, ptr {total}")
+            self.totals = {buffer: _room(text, buffer) for buffer in self.summed}
+        if few:
+            self.fixed = self._addresses(text, dict.fromkeys(self.found.buffers))
 
     def once(self, index: Value) -> None:
         """All kernels, for the turn `index`: here if they are few, else in functions of bounded length.
@@ -135,67 +150,67 @@ class _Part:
         LLVM's time grows faster than the length of a function.
         """
         if self.fixed is not None:
-            self._write(self.text, self.found.kernels, index)
+            for piece in self.pieces:
+                self._write(self.text, piece, index)
         else:
             for i, piece in enumerate(self.pieces):
                 name = f"{ENTRY}_{self.first}_{i}"
                 body = self.text.beside()
                 self._write(body, piece, "%index")
                 lines = "\n".join([*body.on_entry(), *body.lines])
-                more = _THREADS if self.shared else ""
+                more = meeting.ARGUMENTS if self.shared else ""
                 head = f"define internal void @{name}(ptr %table, ptr %flags, i64 %index{more}) noinline {PRECISE}"
                 self.text.functions[name] = f"{head} {{\nentry:\n{lines}\n  ret void\n}}"
                 self.text.do(f"call void @{name}(ptr %table, ptr %flags, i64 {index}{more})")
         moved = [pair for pair in carried_buffers(self.found, self.loop) if pair[0] not in self.aliased]
         if moved:
             self._alone(self.text, lambda: self._copy(moved, index))
-        if self.totals:
+        if self.summed:
             self._alone(self.text, lambda: self._add_up(index))
 
     def _add_up(self, index: Value) -> None:
         """The results of this step, added to those of the steps before."""
-        for buffer, total in self.totals.items():
+        for buffer in self.summed:
             here, t = self._pointers(self.text, {buffer: None}, index)[buffer], type_of(buffer.dtype)
+            total = self.totals.get(buffer) or self._there(buffer)
             both = [self.text.let(f"load {t}, ptr {place}") for place in (total, here)]
             added = emit(self.text, "add", both, [buffer.dtype] * 2, buffer.dtype, 1)
             self.text.do(f"store {t} {added}, ptr {total}")
 
-    def finish(self) -> None:
-        """After the last step: what was added up, to where it is asked for."""
-        for buffer, total in self.totals.items():
-            there = (self.fixed or self._addresses(self.text, {buffer: None}))[buffer]
-            self._alone(self.text, functools.partial(_memcpy, self.text, there, total, _nbytes(buffer)))
-
     def fetch(self) -> None:
-        """Carried values that are near while steps are made: from where they lie."""
-        self._transfer(lambda here, there: (here, there))
+        """Carried values and totals that are near while steps are made: from where they lie."""
+        for buffer, here in self._outlasting():
+            _memcpy(self.text, here, self._there(buffer), _nbytes(buffer))
 
     def put_back(self) -> None:
         """The same, to where they lie: a record, and the caller, find them there."""
-        self._transfer(lambda here, there: (there, here))
+        for buffer, here in self._outlasting():
+            _memcpy(self.text, self._there(buffer), here, _nbytes(buffer))
 
-    def _transfer(self, direction: Callable[[Value, Value], tuple[Value, Value]]) -> None:
-        for _, source in carried_buffers(self.found, self.loop):
-            if source in self.near:
-                assert self.fixed is not None
-                _memcpy(self.text, *direction(self.near[source], self.fixed[source]), _nbytes(source))
+    def _outlasting(self) -> list[tuple[Buffer, Value]]:
+        carried = [source for _, source in carried_buffers(self.found, self.loop) if source in self.near]
+        return [*((buffer, self.near[buffer]) for buffer in carried), *self.totals.items()]
 
-    def _write(self, text: Text, kernels: Sequence[Kernel | Product], index: Value) -> None:
+    def _there(self, buffer: Buffer) -> Value:
+        """Where the caller has it."""
+        return _entry(self.text, self.first + self.outside.index(buffer))
+
+    def _write(self, text: Text, made: Sequence[Phase], index: Value) -> None:
+        kernels = [kernel for phase in made for group in phase for kernel in group.kernels]
         used = [buffer for kernel in kernels for buffer in (*targets(kernel), *(b for b, _ in reads(kernel)))]
         here = self._pointers(text, dict.fromkeys(used), index)
-        for together, run in itertools.groupby(kernels, is_shared):
-            if together:
-                for kernel in run:
-                    write_kernel(text, kernel, here, shared=True)
-                    meet(text)
+        for phase in made:
+            if self.shared:
+                counts = [group.pieces for group in phase]
+                meeting.pieces(text, counts, lambda g, piece, phase=phase: _write_group(text, phase[g], here, piece))  # type: ignore[misc]
             else:
-                self._alone(text, functools.partial(_write_all, text, list(run), here))
+                for group in phase:
+                    _write_group(text, group, here, None)
 
     def _alone(self, text: Text, body: Callable[[], object]) -> None:
-        """What the first thread does while the others wait."""
+        """What one thread does while the others wait."""
         if self.shared:
-            text.when(text.let("icmp eq i64 %tid, 0"), body)
-            meet(text)
+            meeting.pieces(text, [1], lambda *_: body())
         else:
             body()
 
@@ -212,16 +227,13 @@ class _Part:
 
     def _addresses(self, text: Text, used: Mapping[Buffer, None]) -> dict[Buffer, Value]:
         """Where `used` begin; always written in the same order."""
-
-        def entry(i: int) -> Value:
-            return text.let(f"load ptr, ptr {text.let(f'getelementptr ptr, ptr %table, i64 {self.first + i}')}")
-
         wanted = {*used, *(self.aliased[b] for b in used if b in self.aliased)}
-        pointers = {buffer: entry(i) for i, buffer in enumerate(self.outside) if buffer in wanted}
-        arena = entry(len(self.outside))
+        pointers = {b: _entry(text, self.first + i) for i, b in enumerate(self.outside) if b in wanted}
+        arena = _entry(text, self.first + len(self.outside))
         for buffer in used:
-            if buffer.kind == "arena" and buffer.place >= 0:  # else it is never stored
-                pointers[buffer] = text.let(f"getelementptr inbounds i8, ptr {arena}, i64 {buffer.place}")
+            place = self.apart.get(buffer, buffer.place if buffer.kind == "arena" else -1)
+            if place >= 0:  # else it is never stored
+                pointers[buffer] = text.let(f"getelementptr inbounds i8, ptr {arena}, i64 {place}")
         return pointers | {buffer: pointers[other] for buffer, other in self.aliased.items() if buffer in used}
 
 
@@ -239,6 +251,15 @@ def _near(found: Schedule, loop: Loop) -> list[Buffer]:
     return chosen
 
 
+def _entry(text: Text, place: int) -> Value:
+    """A pointer of the table."""
+    return text.let(f"load ptr, ptr {text.let(f'getelementptr ptr, ptr %table, i64 {place}')}")
+
+
+def _room(text: Text, buffer: Buffer) -> Value:
+    return text.room(f"[{_nbytes(buffer)} x i8], align {memory.ALIGNMENT}")
+
+
 def _nbytes(buffer: Buffer) -> int:
     return buffer.size * buffer.dtype.itemsize
 
@@ -248,23 +269,39 @@ def _memcpy(text: Text, to: Value, source: Value, nbytes: int) -> None:
     text.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {to}, ptr {source}, i64 {nbytes}, i1 false)")
 
 
-def _write_all(text: Text, kernels: Sequence[Kernel | Product], pointers: dict[Buffer, Value]) -> None:
-    for kernel in kernels:
-        write_kernel(text, kernel, pointers)
+def _write_group(text: Text, group: Group, pointers: dict[Buffer, Value], piece: Value | None) -> None:
+    """All kernels of a group, or a piece of them."""
+    share = None
+    if group.extent and piece is not None:
+        start = text.let(f"mul nsw i64 {piece}, {group.piece}")
+        last = text.let(f"icmp eq i64 {piece}, {group.pieces - 1}")
+        share = meeting.Share(start, group.piece, last, group.columns)
+    for kernel in group.kernels:
+        write_kernel(text, kernel, pointers, share)
 
 
-def _pieces(kernels: Sequence[Kernel | Product]) -> Iterator[list[Kernel | Product]]:
-    """Runs of kernels of about equal length."""
-    piece: list[Kernel | Product] = []
+def _pieces(made: Sequence[Phase]) -> Iterator[list[Phase]]:
+    """Runs of phases of about equal length; what is not shared may be cut into several."""
+    piece: list[Phase] = []
     length = 0
-    for kernel in kernels:
-        length += 1 if isinstance(kernel, Product) else sum(1 for w in kernel.writes for _ in all_of(w.value))
-        piece.append(kernel)
-        if length > _LONGEST:
-            yield piece
-            piece, length = [], 0
+    for phase in made:
+        alone = len(phase) == 1 and not phase[0].extent
+        for part in [(Group((kernel,)),) for kernel in phase[0].kernels] if alone else [phase]:
+            more = sum(_length(kernel) for group in part for kernel in group.kernels)
+            if piece and length + more > _LONGEST:
+                yield piece
+                piece, length = [], 0
+            length += more
+            if alone and piece and len(piece[-1]) == 1 and not piece[-1][0].extent:
+                piece[-1] = (Group((*piece[-1][0].kernels, *part[0].kernels)),)
+            else:
+                piece.append(part)
     if piece:
         yield piece
+
+
+def _length(kernel: Kernel | Product) -> int:
+    return 1 if isinstance(kernel, Product) else sum(1 for write in kernel.writes for _ in all_of(write.value))
 
 
 def carried_buffers(found: Schedule, loop: Loop | None) -> list[tuple[Buffer, Buffer]]:

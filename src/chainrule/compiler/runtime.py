@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.compiler import blas, sharing
+from chainrule.compiler import blas, crew
 from chainrule.compiler.costs import Report, costs, own_bytes
 from chainrule.compiler.culprit import culprit
 from chainrule.compiler.frames import Frame, Layout
@@ -215,7 +215,7 @@ class Compiled:
 
     def report(self) -> Report:
         """What one run costs (of a training loop: one step)."""
-        many = sharing.threads() if self.shared else 1
+        many = crew.threads() if self.shared else 1
         return Report(*costs(self.schedules[0]), self.arena, self.arena + self.own, self.seconds, many)
 
 
@@ -233,10 +233,10 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
         made = assemble(found[0], loop, *found[1:])
         routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
         symbols = {routine: blas.address(routine) for routine in routines}
-        symbols |= sharing.yielding() if made.shared else {}
-        code = llvm.compiled(made.ir, ENTRY, symbols, made.shared)
-        if made.shared:
-            code = replace(code, call=sharing.together(code.call))
+        symbols |= crew.yielding() if made.work else {}
+        code = llvm.compiled(made.ir, ENTRY, symbols, bool(made.work))
+        if made.work:
+            code = replace(code, call=crew.together(code.call, *[*made.work, 0][:2]))
     except Exception as error:
         raise _refused(parts, error) from error
     places = [[(b.kind, b.place) for b in part.buffers if b.kind != "arena"] for part in found]
@@ -249,7 +249,7 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
     for part in found:  # what is kept keeps no graph alive, nor its arrays
         part.views, part.held, part.kernels = {}, [], [without_nodes(kernel) for kernel in part.kernels]
     seconds = time.perf_counter() - began
-    return Compiled(code, found, places, held, made.arenas, own, bool(routines), made.shared, seconds)
+    return Compiled(code, found, places, held, made.arenas, own, bool(routines), bool(made.work), seconds)
 
 
 def _refused(parts: Sequence[Part], error: Exception) -> CompileError:

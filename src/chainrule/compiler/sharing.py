@@ -1,167 +1,229 @@
-"""Large kernels are shared among threads: which, in what pieces, and how the threads meet.
+"""What of a program threads share: kernels become phases of groups, and a group is cut into pieces of rows.
 
-All threads run the same program. A shared kernel is cut along its outermost axis into pieces of a fixed number of rows,
-whatever the number of threads, and every element is computed by one thread in one order: the same bits with any number.
-Kernels that are too small are left to the first thread, and the others wait.
+Groups of a phase need nothing of one another, so any thread may compute any piece of them; the next phase begins when
+all pieces of this one are done. Within a group every kernel reads, of what the others write, the same rows only: a
+piece goes through all of them while its rows are in the cache. How a group is cut depends on sizes alone, and every
+element is computed within one piece in one order: the same bits with any number of threads.
 """
 
 from __future__ import annotations
 
-import ctypes
 import math
-import os
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from chainrule.compiler.axes import all_of, vector_axis
-from chainrule.compiler.kernels import Kernel, Product
-from chainrule.compiler.text import Text, Value
-from chainrule.formula import Expr
+from chainrule.compiler.kernels import Buffer, Kernel, Product, reads
+from chainrule.formula import Affine, Expr, Var
 
-__all__ = [
-    "MEET",
-    "PIECE",
-    "PRODUCT_PIECE",
-    "Share",
-    "is_shared",
-    "meet",
-    "share_of",
-    "threads",
-    "together",
-    "yielding",
-]
+__all__ = ["MOST_PIECES", "PIECE", "Group", "Phase", "phases", "times"]
 
-PIECE = 16  # rows of a loop nest
-PRODUCT_PIECE = 64  # rows of a product that one call of BLAS computes
-# Scalar operations from which a kernel is shared, measured with 1 and 2 threads in turns: a step of 2048-2048-2048-10
-# with 256 rows then takes 1/1.8 of the time; kernels of less than about a millisecond gained nothing.
-LEAST_WORK = 2**25
-MEET = "meet"
+PIECE = 16  # rows; whole blocks of them, and whole vectors
+MOST_PIECES = 32  # in a phase: they are bits of one word
+_MOST_OF_ONE = 16  # pieces of one group: enough that threads end at about the same time
+_MOST_PANELS = 4  # pieces of a product that BLAS packs: its packing costs a piece of a quarter 3 to 6 % more
+_MOST_GROUPS = 4  # in a phase
+_MOST_KERNELS = 32  # in a phase, which is written into one LLVM function
+# Scalar operations from which a group is cut, about 4 us; that threads meet takes 0.2 to 0.4, and what the others have
+# written comes from their caches.
+LEAST_WORK = 2**17
 
 
 @dataclass(frozen=True)
-class Share:
-    """The part of a shared axis that falls to this thread: whole pieces from `start` to `stop`.
+class Group:
+    """Kernels that are computed in order, by pieces of `piece` of their `extent` rows (0: all at once).
 
-    The rows that fill no piece belong to the last thread: `last` says whether this is it.
+    With `columns` it is the columns of a product that are cut.
     """
 
-    start: Value
-    stop: Value
-    last: Value
+    kernels: tuple[Kernel | Product, ...]
+    extent: int = 0
+    piece: int = 0
+    columns: bool = False
+
+    @property
+    def pieces(self) -> int:
+        """How many."""
+        return -(-self.extent // self.piece) if self.extent else 1
 
 
-def is_shared(kernel: Kernel | Product) -> bool:
-    """Whether a kernel is worth the meeting after it."""
-    if not yielding():
+Phase = tuple[Group, ...]
+_Cut = tuple[int, bool]  # the extent of the axis, and whether it is the columns
+
+
+@dataclass
+class _Uses:
+    """Whether buffers are written, and whether row i of them is used for row i only."""
+
+    of: dict[Buffer, tuple[bool, bool]] = field(default_factory=dict)
+
+    def add(self, buffer: Buffer, written: bool, aligned: bool) -> None:
+        before = self.of.get(buffer, (False, True))
+        self.of[buffer] = before[0] or written, before[1] and aligned
+
+    def update(self, other: _Uses) -> None:
+        for buffer, (written, aligned) in other.of.items():
+            self.add(buffer, written, aligned)
+
+    def meets(self, other: _Uses) -> str:
+        """How two kernels depend on each other: "" not at all, "rows" row by row, else "all"."""
+        shared = [b for b in self.of if b in other.of and (self.of[b][0] or other.of[b][0])]
+        if not shared:
+            return ""
+        return "rows" if all(self.of[b][1] and other.of[b][1] for b in shared) else "all"
+
+
+@dataclass
+class _Growing:
+    cut: _Cut | None
+    uses: _Uses
+    kernels: list[tuple[int, Kernel | Product]]
+
+    def finished(self, most: int) -> Group:
+        kernels = tuple(kernel for _, kernel in sorted(self.kernels, key=lambda pair: pair[0]))
+        if self.cut is None or sum(map(_work, kernels)) < LEAST_WORK:
+            return Group(kernels)
+        panels = any(isinstance(kernel, Product) for kernel in kernels)
+        extent, columns = self.cut
+        pieces = min(most, _MOST_PANELS if panels else _MOST_OF_ONE)
+        piece = PIECE * math.ceil(math.ceil(extent / PIECE) / pieces)
+        return Group(kernels, extent, piece, columns)
+
+
+def phases(kernels: Sequence[Kernel | Product], same: Mapping[Buffer, Buffer]) -> list[Phase]:
+    """The kernels in phases; `same`: results that are written over the input they become.
+
+    Where nothing is large enough to be cut, all is one phase of one group.
+    """
+    found: list[list[_Growing]] = []
+    for i, kernel in enumerate(kernels):
+        uses = _uses(kernel, same)
+        if not any(_taken(phase, i, kernel, uses) for phase in _candidates(found, uses)):
+            found.append([_Growing(cut_of(kernel), uses, [(i, kernel)])])
+    done: list[Phase] = []
+    for phase in found:
+        groups = _joined([group.finished(MOST_PIECES // len(phase)) for group in phase], kernels)
+        if done and len(groups) == len(done[-1]) == 1 and not groups[0].extent and not done[-1][0].extent:
+            done[-1] = (Group((*done[-1][0].kernels, *groups[0].kernels)),)
+        else:
+            done.append(groups)
+    return done
+
+
+def times(found: Sequence[Phase], kernels: Sequence[Kernel | Product]) -> list[int]:
+    """For each kernel when it is computed: kernels of equal times at once, or in any order."""
+    at: dict[int, int] = {}
+    for phase in found:
+        for group in phase:
+            for kernel in group.kernels:
+                alone = len(phase) == 1 and not group.extent
+                at[id(kernel)] = max(at.values(), default=-1) + 1 if alone else -1
+        following = max(at.values(), default=-1) + 1
+        at = {key: following if time < 0 else time for key, time in at.items()}
+    return [at[id(kernel)] for kernel in kernels]
+
+
+def _candidates(found: Sequence[list[_Growing]], uses: _Uses) -> Iterator[list[_Growing]]:
+    """The last phase, preceded by the one before it where that one is all that a kernel depends on."""
+    if not found:
+        return
+    last = found[-1]
+    free = not any(group.uses.meets(uses) for group in last)
+    if free and len(found) > 1 and any(group.uses.meets(uses) == "rows" for group in found[-2]):
+        yield found[-2]
+    yield last
+
+
+def _taken(phase: list[_Growing], i: int, kernel: Kernel | Product, uses: _Uses) -> bool:
+    """Whether a kernel could join a phase; it then has."""
+    cut = cut_of(kernel)
+    met = [(group, how) for group in phase if (how := group.uses.meets(uses))]
+    if len(met) > 1 or sum(len(group.kernels) for group in phase) >= _MOST_KERNELS:
         return False
+    if met:
+        group, how = met[0]
+        by_rows = how == "rows" and cut is not None and not cut[1]
+        joins = cut == group.cut and (cut is None or by_rows)
+        chosen = group if joins else None
+    else:
+        chosen = next((group for group in phase if group.cut is None and cut is None), None)
+        if chosen is None and len(phase) < _MOST_GROUPS:
+            phase.append(_Growing(cut, uses, [(i, kernel)]))
+            return True
+    if chosen is None:
+        return False
+    chosen.kernels.append((i, kernel))
+    chosen.uses.update(uses)
+    return True
+
+
+def _joined(groups: Sequence[Group], kernels: Sequence[Kernel | Product]) -> Phase:
+    """What is not cut is one group, and comes first."""
+    whole = {id(kernel) for group in groups if not group.extent for kernel in group.kernels}
+    first = tuple(kernel for kernel in kernels if id(kernel) in whole)
+    return (*([Group(first)] if first else []), *(group for group in groups if group.extent))
+
+
+def cut_of(kernel: Kernel | Product) -> _Cut | None:
+    """Along which axis a kernel can be cut, if any."""
     if isinstance(kernel, Product):
-        return kernel.sizes[0] >= 2 * PRODUCT_PIECE and math.prod(kernel.sizes) >= LEAST_WORK
+        by_columns = not kernel.a[1]
+        extent = kernel.sizes[1 if by_columns else 0]
+        return (extent, by_columns) if extent >= 2 * PIECE else None
+    row = _row(kernel)
+    return None if row is None or row.size < 2 * PIECE else (row.size, False)
+
+
+def _row(kernel: Kernel) -> Var | None:
+    """The axis of which threads may compute any values: the outermost of the loops that are not vectors."""
     plain = kernel.ordered is None and not kernel.zeroes and not any(write.adds for write in kernel.writes)
     direct = all(var.value is None for write in kernel.writes for var, _ in write.place.terms)
     vector = vector_axis(kernel)
-    outer = [var for var in kernel.space if var is not vector]
-    if not (plain and direct and outer and outer[0].size >= 2 * PIECE):
+    return next((var for var in kernel.space if var is not vector), None) if plain and direct else None
+
+
+def _uses(kernel: Kernel | Product, same: Mapping[Buffer, Buffer]) -> _Uses:
+    found = _Uses()
+    if isinstance(kernel, Product):
+        by_rows = cut_of(kernel) == (kernel.sizes[0], False)
+        found.add(_place_of(kernel.target, same), True, by_rows)
+        found.add(_place_of(kernel.a[0], same), False, by_rows and not kernel.a[1])
+        found.add(_place_of(kernel.b[0], same), False, False)
+        return found
+    row = _row(kernel)
+    places = [(write.target, write.place, True) for write in kernel.writes]
+    places += [(buffer, place, False) for buffer, place in reads(kernel) if place is not None]
+    for buffer, place, written in places:
+        found.add(_place_of(buffer, same), written, row is not None and _aligned(place, row, buffer.size))
+    return found
+
+
+def _place_of(buffer: Buffer, same: Mapping[Buffer, Buffer]) -> Buffer:
+    return same.get(buffer, buffer)
+
+
+def _aligned(place: Affine, row: Var, size: int) -> bool:
+    """Whether a position lies within row `row` of an array of `size` elements."""
+    length, left = divmod(size, max(row.size, 1))
+    others = [(var, factor) for var, factor in place.terms if var is not row]
+    if left or place.stride(row) != length or any(var.value is not None or factor < 0 for var, factor in others):
         return False
-    terms = sum(_work(write.value) for write in kernel.writes)
-    return math.prod(var.size for var in kernel.space) * terms >= LEAST_WORK
+    return place.offset >= 0 and place.offset + sum(factor * (var.size - 1) for var, factor in others) < length
 
 
-def _work(value: Expr) -> int:
-    """Scalar operations of one element."""
+def _work(kernel: Kernel | Product) -> int:
+    """Scalar operations."""
+    if isinstance(kernel, Product):
+        return math.prod(kernel.sizes)
+    return math.prod(var.size for var in kernel.space) * sum(_operations(write.value) for write in kernel.writes)
+
+
+def _operations(value: Expr) -> int:
+    """Of one element."""
     inner = sum(math.prod(v.size for v in e.data[1]) for e in all_of(value) if e.op == "reduce")
     return sum(1 for _ in all_of(value)) + inner
 
 
-def share_of(text: Text, size: int, piece: int) -> Share:
-    """What of an axis of `size` falls to the thread `%tid` of `%threads`."""
-    pieces = size // piece
-
-    def edge(number: Value) -> Value:
-        part = text.let(f"udiv i64 {text.let(f'mul i64 {number}, {pieces}')}, %threads")
-        return text.let(f"mul i64 {part}, {piece}")
-
-    following = text.let("add i64 %tid, 1")
-    return Share(edge("%tid"), edge(following), text.let(f"icmp eq i64 {following}, %threads"))
-
-
-def meet(text: Text) -> None:
-    """No thread goes on before all have come here."""
-    text.declared.add("declare i32 @sched_yield()")
-    text.functions[MEET] = f"""define internal void @{MEET}(ptr %meeting, i64 %threads) noinline {{
-entry:
-  %mine = atomicrmw add ptr %meeting, i64 1 seq_cst
-  %turn = udiv i64 %mine, %threads
-  %following = add i64 %turn, 1
-  %goal = mul i64 %following, %threads
-  br label %wait
-wait:
-  %n = phi i64 [ 0, %entry ], [ %more, %again ], [ %more, %rest ]
-  %now = load atomic i64, ptr %meeting seq_cst, align 8
-  %there = icmp uge i64 %now, %goal
-  br i1 %there, label %done, label %again
-again:
-  %more = add i64 %n, 1
-  %low = and i64 %more, 1023
-  %tired = icmp eq i64 %low, 0
-  br i1 %tired, label %rest, label %wait
-rest:
-  %ignored = call i32 @sched_yield()
-  br label %wait
-done:
-  ret void
-}}"""
-    text.do(f"call void @{MEET}(ptr %meeting, i64 %threads)")
-
-
-def threads() -> int:
-    """How many threads compute: CHAINRULE_THREADS, else the processors this process may use.
-
-    Results do not depend on it.
-    """
-    given = os.environ.get("CHAINRULE_THREADS", "")
-    if given.isdigit() and int(given) > 0:
-        return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@cache
-def yielding() -> dict[str, int]:
-    """The address of what a thread calls to let others run; empty where the system has none: then nothing is shared."""
-    try:
-        return {"sched_yield": ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0}
-    except (AttributeError, OSError, TypeError):
-        return {}
-
-
-def together(function: Any) -> Callable[[int, int, int], int]:
-    """A call (table, periods, steps) -> flags of `function`, which takes the thread, their number and a meeting too."""
-
-    def call(table: int, periods: int, steps: int) -> int:
-        meeting = ctypes.c_int64(0)
-        flags: list[int] = []
-        count, started = 1, threading.Event()
-        workers: list[threading.Thread] = []
-
-        def work(number: int) -> None:
-            started.wait()
-            if number < count:
-                flags.append(function(table, periods, steps, number, count, ctypes.addressof(meeting)))
-
-        try:
-            for number in range(1, threads()):
-                workers.append(threading.Thread(target=work, args=(number,), daemon=True))
-                workers[-1].start()
-                count += 1
-        except RuntimeError:  # no more threads are to be had: those there are do it
-            workers.pop()
-        started.set()
-        flags.append(function(table, periods, steps, 0, count, ctypes.addressof(meeting)))
-        for worker in workers:
-            worker.join()
-        return max(flags)
-
-    return call
+def work(found: Sequence[Phase]) -> int:
+    """Scalar operations that threads share."""
+    return sum(_work(kernel) for phase in found for group in phase if group.extent for kernel in group.kernels)

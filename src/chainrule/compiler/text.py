@@ -24,7 +24,7 @@ class Text:
     declared: set[str] = field(default_factory=set)
     functions: dict[str, str] = field(default_factory=dict)  # what this one calls, written beside it
     slots: dict[tuple[str, str], Value] = field(default_factory=dict)
-    rooms: list[tuple[Value, int]] = field(default_factory=list)
+    rooms: list[tuple[str, Value]] = field(default_factory=list)
     _count: int = 0
 
     def beside(self) -> Text:
@@ -52,15 +52,14 @@ class Text:
             self.slots[kind, value] = "%" + self.name("slot")
         return self.slots[kind, value]
 
-    def room(self, nbytes: int) -> Value:
-        """The address of memory on the stack, made on entry. LLVM turns it into registers where it can."""
-        self.rooms.append(("%" + self.name("room"), nbytes))
-        return self.rooms[-1][0]
+    def room(self, kind: str) -> Value:
+        """The address of a variable on the stack, made on entry too."""
+        self.rooms.append((kind, "%" + self.name("room")))
+        return self.rooms[-1][1]
 
     def on_entry(self) -> list[str]:
         """The instructions that make the slots and rooms."""
-        rooms = [f"  {name} = alloca [{nbytes} x i8], align 64" for name, nbytes in self.rooms]
-        return rooms + [
+        return [f"  {name} = alloca {kind}" for kind, name in self.rooms] + [
             line
             for (kind, value), name in self.slots.items()
             for line in (f"  {name} = alloca {kind}", f"  store {kind} {value}, ptr {name}")
@@ -84,6 +83,20 @@ class Text:
         self.start(inside)
         body()
         self.do(f"br label %{after}")
+        self.start(after)
+
+    def draw(self, first: Value, body: Callable[[Value], Value]) -> None:
+        """for i = first; i >= 0: i = body(i)."""
+        before, head, inside, after = self.block, self.name("draw"), self.name("drawn"), self.name("none")
+        index = "%" + self.name("i")
+        self.do(f"br label %{head}")
+        self.start(head)
+        at = len(self.lines)
+        self.do(f"br i1 {self.let(f'icmp sge i64 {index}, 0')}, label %{inside}, label %{after}")
+        self.start(inside)
+        following = body(index)
+        self.do(f"br label %{head}")
+        self.lines.insert(at, f"  {index} = phi i64 [ {first}, %{before} ], [ {following}, %{self.block} ]")
         self.start(after)
 
     def loop(

@@ -1,0 +1,172 @@
+"""The threads that share the work of a call: helpers that wait between calls, and are taken by whoever is first."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from chainrule.compiler.meeting import BYTES
+
+__all__ = ["threads", "together", "yielding"]
+
+LEAST_CALL = 2**22  # shared operations of a call that pay for waking a helper: about 100 us
+_idle: deque[_Helper] = deque()
+_started = 0
+
+
+def threads() -> int:
+    """How many threads compute: CHAINRULE_THREADS, else the processors this process may use.
+
+    Results do not depend on it.
+    """
+    given = os.environ.get("CHAINRULE_THREADS", "")
+    if given.isdigit() and int(given) > 0:
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def yielding() -> dict[str, int]:
+    """The address of what a thread calls to let others run; empty where the system has none: then nothing is shared."""
+    try:
+        return {"sched_yield": ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0}
+    except (AttributeError, OSError, TypeError):
+        return {}
+
+
+def together(function: Any, each_step: int, each_period: int) -> Callable[[int, int, int], int]:
+    """A call (table, periods, steps) -> flags of `function`, which takes the thread, their number and a meeting too.
+
+    Args:
+        each_step, each_period: the operations that threads share in a step, and in a record.
+    """
+
+    def call(table: int, periods: int, steps: int) -> int:
+        work = periods * (each_period + steps * each_step)
+        job = _Job(function, (table, periods, steps), _taken(threads() - 1) if work >= LEAST_CALL else [])
+        return job.run()
+
+    return call
+
+
+class _Job:
+    """One call, by the thread that runs it and its helpers."""
+
+    def __init__(self, function: Any, arguments: tuple[int, int, int], helpers: list[_Helper]):
+        self.function, self.arguments, self.helpers = function, arguments, helpers
+        self.memory = ctypes.create_string_buffer(2 * BYTES)
+        self.meeting = -(-ctypes.addressof(self.memory) // BYTES) * BYTES
+        self.lock, self.left = threading.Lock(), threading.Lock()
+        self.open, self.inside = True, 0
+        self.flags: list[int] = []
+        self.given = False
+
+    def run(self) -> int:
+        """The flags of all threads. A helper that comes late finds it over; one that is inside is waited for."""
+        try:
+            for number, helper in enumerate(self.helpers, 1):
+                helper.give(self, number)
+            self.given = True
+            self.flags.append(self.part(0))
+        finally:
+            self._close()
+            if not self.given:  # by Ctrl-C: it is not known which helpers will be idle again, so there may be others
+                _replaced(len(self.helpers))
+        return max(self.flags)
+
+    def part(self, number: int) -> int:
+        found: int = self.function(*self.arguments, number, 1 + len(self.helpers), self.meeting)
+        return found
+
+    def help(self, number: int) -> None:
+        """What a helper does."""
+        with self.lock:
+            if not self.open:
+                return
+            if self.inside == 0:
+                self.left.acquire()
+            self.inside += 1
+        self.flags.append(self.part(number))
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.left.release()
+
+    def _close(self) -> None:
+        """Nobody comes in any more, and all are out: what the machine code works on may go. Ctrl-C does not end it."""
+        interrupt: BaseException | None = None
+        while self.helpers:
+            try:
+                with self.lock:
+                    self.open = False
+                with self.left:
+                    break
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+
+
+class _Helper(threading.Thread):
+    """A thread that waits for jobs, idle in between."""
+
+    def __init__(self) -> None:
+        super().__init__(name="chainrule", daemon=True)
+        self.ready = threading.Lock()
+        self.ready.acquire()
+        self.job: tuple[_Job, int] | None = None
+
+    def give(self, job: _Job, number: int) -> None:
+        self.job = job, number
+        self.ready.release()
+
+    def run(self) -> None:
+        while True:
+            self.ready.acquire()
+            assert self.job is not None
+            (job, number), self.job = self.job, None
+            job.help(number)
+            del job  # it keeps the machine code alive
+            _idle.append(self)
+
+
+def _taken(count: int) -> list[_Helper]:
+    """Up to `count` idle helpers; there are never more than that in the process, whoever computes."""
+    global _started
+    found: list[_Helper] = []
+    while len(found) < count:
+        try:
+            found.append(_idle.pop())
+        except IndexError:
+            if _started >= count:
+                break
+            try:
+                helper = _Helper()
+                helper.start()
+            except RuntimeError:  # no more threads are to be had
+                break
+            _started += 1
+            found.append(helper)
+    return found
+
+
+def _replaced(count: int) -> None:
+    """So many helpers may be started once more."""
+    global _started
+    _started -= count
+
+
+def _forget() -> None:
+    """A forked process has none of its parent's threads."""
+    global _started
+    _idle.clear()
+    _started = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
