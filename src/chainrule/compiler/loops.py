@@ -134,10 +134,10 @@ class _Loops(Transposes):
     def _rows(self, outer: Var, vector: Var) -> int:
         """How many rows are computed at once: as many as keep the accumulators of their sums in registers.
 
-        Where a read is transposed: as many as a vector has lanes.
+        Where a read is transposed: as many as a vector has lanes, if a piece of a shared axis has as many rows.
         """
         lanes = max(1, VECTOR_BYTES // max(write.value.dtype.itemsize for write in self.kernel.writes))
-        if min(outer.size, vector.size) >= lanes and self._is_turned(vector, outer):
+        if lanes <= min(outer.size, vector.size, PIECE) and self._is_turned(vector, outer):
             return lanes
         if outer is self.kernel.ordered or not self._sums(vector) or outer in _needed_by_places(self.kernel):
             return 1

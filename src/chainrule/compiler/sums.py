@@ -95,7 +95,7 @@ class Sums(Values):
         partial, lanes = _identity(kind, dtype), 1
 
         def turn(i: Value, carried: list[Value]) -> list[Value]:
-            strip = Strip(self._context(), self.width, self.row, {var: i})
+            strip = Strip(self._context(), self.width, self.context, {var: i})  # the same in all lanes: what is here
             with self._scope({}):
                 return self._accumulate(kind, dtype, outer, carried, body, [strip])
 
