@@ -100,14 +100,14 @@ def test_an_interrupt_in_the_middle_of_a_step_goes_back_to_a_whole_one() -> None
 def test_an_interrupt_while_the_parameters_are_written_waits_until_all_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Here the second Ctrl-C, at the end of a run; it would leave some parameters new and some old."""
     model, seen = nn.Linear(3, 1, seed=0), []
-    set_value = cr.Parameter.value.fset  # type: ignore[attr-defined]
+    adopt = cr.Parameter.adopt
 
     def slow(parameter: cr.Parameter, value: Any) -> None:
         signal.raise_signal(signal.SIGINT)
         seen.append(parameter)
-        set_value(parameter, value)
+        adopt(parameter, value)
 
-    monkeypatch.setattr(cr.Parameter, "value", cr.Parameter.value.setter(slow))  # type: ignore[attr-defined]
+    monkeypatch.setattr(cr.Parameter, "adopt", slow)
     history = train(model, 7)
     monkeypatch.undo()
     assert len(seen) == 2
