@@ -18,7 +18,7 @@ from chainrule.graph import walk
 LIMITS = {
     "as it is": [],
     "products through BLAS, functions cut up": [
-        (blas, "LEAST", 30), (blas, "LEAST_TRANSPOSED", 30), (blas, "LEAST_SIDE", 2), (program, "_LONGEST", 25),
+        (blas, "LEAST", 30), (blas, "LEAST_SIDE", 2), (program, "_LONGEST", 25),
     ],
     "shared among threads, little fused": [
         (blas, "LEAST", 30), (sharing, "LEAST_WORK", 50), (program, "_LONGEST", 25), (fusion, "_LARGEST_INLINE", 30),
