@@ -72,3 +72,12 @@ def test_squares_of_bytes_are_not_made() -> None:
     """64 by 64 in registers took half a second to compile."""
     x = cr.Input((256, 256), "int8")
     assert len(CompiledProgram([x], [x.T + x.T]).code.llvm()) < 100_000
+
+
+def test_rows_that_fill_no_block_are_a_loop() -> None:
+    """Written out, 15 of them took longer to compile than all else."""
+    lengths = []
+    for rows in (48, 63):
+        x, y = cr.Input((40, rows), "float32"), cr.Input((rows, 40), "float32")
+        lengths.append(len(CompiledProgram([x, y], [cr.tanh(x.T + y)]).code.llvm()))
+    assert lengths[1] < 1.5 * lengths[0]

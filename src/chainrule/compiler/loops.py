@@ -112,24 +112,28 @@ class _Loops(Transposes):
         """`block` at every `step`-th value of `var`, `single` at the values left over; of a shared axis a thread's."""
         share, self.share = self.share, None
 
-        def turn(i: Value, _: list[Value]) -> list[Value]:
-            block(i)
-            return []
+        def loop(start: int | Value, stop: int | Value, by: int, body: Callable[[Value], None]) -> None:
+            def turn(i: Value, _: list[Value]) -> list[Value]:
+                body(i)
+                return []
+
+            self.text.loop(start, stop, by, [], turn)
+
+        def rest(start: int) -> None:
+            if var.size - start > _MOST_ROWS:  # written out they would take longer to compile than all else
+                loop(start, var.size, 1, single)
+            else:
+                for i in range(start, var.size):
+                    single(str(i))
 
         if share is None:
             stop = var.size // step * step
-            self.text.loop(0, stop, step, [], turn)
-            for i in range(stop, var.size):
-                single(str(i))
+            loop(0, stop, step, block)
+            rest(stop)
             return
         begun = self.text.let(f"icmp slt i64 {share.start}, {share.stop}")
-        self.text.when(begun, lambda: self.text.loop(share.start, share.stop, step, [], turn))
-
-        def rest() -> None:
-            for i in range(var.size // PIECE * PIECE, var.size):
-                single(str(i))
-
-        self.text.when(share.last, rest)
+        self.text.when(begun, lambda: loop(share.start, share.stop, step, block))
+        self.text.when(share.last, lambda: rest(var.size // PIECE * PIECE))
 
     def _rows(self, outer: Var, vector: Var) -> int:
         """How many rows are computed at once: as many as keep the accumulators of their sums in registers.
