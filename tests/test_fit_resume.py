@@ -10,7 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import losses, nn, optim
-from chainrule.errors import OptionError
+from chainrule.errors import OptionError, ShapeError
 
 X = np.random.RandomState(0).randn(50, 3).astype(np.float32)
 T = np.sin(X.sum(1, keepdims=True))
@@ -124,3 +124,16 @@ def test_what_cannot_go_on_is_refused_before_anything_changes(options: dict[str,
         cr.fit(model, losses.squared, steps=5, resume=part, **base | options)  # type: ignore[arg-type]
     for path, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[path])
+
+
+def test_the_state_of_a_larger_model_is_refused(engine: str) -> None:
+    """Also where only the first axis differs: machine code would read beyond the array."""
+
+    def widened(n: int) -> cr.History:
+        model = nn.Linear(3, n, seed=0)
+        t = np.zeros((50, n), np.float32)
+        state = None if n == 5 else widened(5)
+        return cr.fit(model, losses.squared, optim.Adam(0.01), X, t, steps=3, batch_size=2, resume=state, engine=engine)
+
+    with pytest.raises(ShapeError, match=r"fit\(resume=...\): \S+/m is \(5,\) .*it is to be \(5000,\)|\(3, 5\)"):
+        widened(5000)

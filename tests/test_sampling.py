@@ -64,3 +64,16 @@ def test_seeds_give_different_draws_that_are_spread_evenly() -> None:
 def test_what_cannot_be_drawn_is_refused(arguments: tuple[object, ...], named: str) -> None:
     with pytest.raises(OptionError, match=named):
         cr.sampling.indices(*arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", ["int8", ">i2", "int32", "int64"])
+def test_a_row_counted_from_the_end_is_refused(dtype: str) -> None:
+    """Also where the bits of -1 in a small integer are the number of a row that there is."""
+    for rows in (200, 300, 70_000):
+        with pytest.raises(OptionError, match=r"row -1 at position \(1, 0\)"):
+            cr.sampling.given_indices(np.array([[3], [-1]], dtype), rows)
+
+
+def test_large_unsigned_row_numbers_are_refused() -> None:
+    with pytest.raises(OptionError, match="row 18446744073709551615"):
+        cr.sampling.given_indices(np.array([2**64 - 1], np.uint64), 10)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from chainrule.dtypes import is_float
-from chainrule.errors import DTypeError, OptionError, ShapeError, explain
+from chainrule.errors import DTypeError, OptionError, explain
 from chainrule.graph import tracing
 from chainrule.history import History, TrainingState
 from chainrule.optim import Optimizer
@@ -31,6 +31,7 @@ from chainrule.training.progress import Progress
 from chainrule.training.ready import Task, made_ready
 from chainrule.training.record import Rows
 from chainrule.training.reference import ReferenceRunner
+from chainrule.training.resume import resume_from
 from chainrule.training.stopping import EarlyStopping, Watch
 from chainrule.training.trace import Traced, trace_data_step, trace_step
 from chainrule.training.verify import verify_step
@@ -254,7 +255,7 @@ def _run(
         check_finite=check_finite,
     )
     if state is not None:
-        _resume(run, state)
+        resume_from(run, state)
     history = run.go()
     history.compiled = getattr(ready.runner, "compiled", None)
     ready.keep()
@@ -278,36 +279,3 @@ def _watch(rule: EarlyStopping | None, sets: Sequence[Rows], every: int) -> Watc
         repair = "Give validation=(x, t), or EarlyStopping(monitor='train', ...)."
         raise OptionError(explain("fit(early_stopping=...)", got, "it watches a loss that is recorded", repair))
     return Watch(rule)
-
-
-def _resume(run: Run, state: TrainingState) -> None:
-    """Put the optimizer's state, and the early stopping's memory, where they were."""
-    step, arrays = run.traced.step, run.traced.arrays
-    own = len(run.traced.parameters)
-    whole = _restored(step.whole[own:], state.arrays)
-    moving = _restored(step.moving[1:], state.arrays)
-    unknown = sorted(set(state.arrays) - {carry.name for carry in (*step.whole[own:], *step.moving[1:])})
-    if unknown:
-        got, repair = f"the state holds {', '.join(unknown)}", "Use the optimizer and the model of the first run."
-        raise OptionError(explain("fit(resume=...)", got, "this run has no such state", repair))
-    if run.watch is not None and state.stopping:
-        run.watch.best, run.watch.step = state.stopping["best"], int(state.stopping["step"])
-        run.watch.waited, run.watch.last = int(state.stopping["waited"]), int(state.stopping["last"])
-        if state.best:
-            run.best = _restored(step.whole, state.best), _restored(step.moving, state.best, rows=run.sampler.rows)
-    arrays.whole[own:] = whole
-    arrays.moving[1:] = moving
-
-
-def _restored(carries: Sequence[Any], saved: Mapping[str, NDArray[Any]], rows: int | None = None) -> list[NDArray[Any]]:
-    found = []
-    for carry in carries:
-        value = saved.get(carry.name)
-        if value is None:
-            repair = "Use the optimizer and the model of the first run."
-            raise OptionError(explain("fit(resume=...)", f"no state {carry.name!r}", "the run needs it", repair))
-        if value.dtype != carry.before.dtype or value.shape[1:] != carry.before.shape[1:]:
-            got = f"{carry.name} is {value.shape} {value.dtype}"
-            raise ShapeError(explain("fit(resume=...)", got, f"it is to be {carry.before.shape} {carry.before.dtype}"))
-        found.append(np.array(value))
-    return found

@@ -131,8 +131,9 @@ def given_indices(value: ArrayLike, rows: int) -> Indices:
         raise DTypeError(explain("sampling", f"an array of {found.dtype}", "row numbers are integers"))
     if found.ndim not in (1, 2) or not found.size:
         raise ShapeError(explain("sampling", f"an array of {found.shape}", "it is (steps,) or (steps, batch)"))
-    if found.view(found.dtype.str.replace("i", "u")).max() >= rows:  # a negative number is a large one
+    wide = np.ascontiguousarray(found, np.int64)
+    if wide.view(np.uint64).max() >= rows:  # a negative number is a large one
         where = tuple(int(i) for i in np.argwhere((found < 0) | (found >= rows))[0])
         rule = f"there are {rows} rows, counted from 0"
         raise OptionError(explain("sampling", f"row {int(found[where])} at position {where}", rule))
-    return np.ascontiguousarray(found.reshape(len(found), -1), np.int64)
+    return wide.reshape(len(wide), -1)

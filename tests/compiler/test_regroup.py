@@ -52,6 +52,15 @@ def test_a_large_factor_stays_where_it_is() -> None:
     assert np.isfinite(found).all()
 
 
+def test_a_tiny_factor_stays_where_it_is() -> None:
+    """Moved to the small operand it would make it 0."""
+    x, g = cr.Input((3,), "float32"), cr.Input((40,), "float32")
+    (found,) = CompiledProgram([x, g], [1e-20 * (x[:, None] * g)])(
+        np.full(3, 1e-30, "float32"), np.full(40, 1e30, "float32")
+    )
+    np.testing.assert_allclose(found, 1e-20, rtol=1e-6)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, 1e-300])
 def test_nan_and_infinity_come_through(value: float) -> None:
     p, x, g, b = cr.Input((3, 20)), cr.Input((3,)), cr.Input((20,)), cr.Input((20,))

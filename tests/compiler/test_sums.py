@@ -53,3 +53,16 @@ def test_a_nan_stays_in_its_row() -> None:
     (found,) = CompiledProgram([leaf, g], [g @ leaf.T])(w, np.ones(13))
     assert np.isnan(found[5])
     np.testing.assert_array_equal(np.delete(found, 5), 13.0)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 5, 8, 9, 17, 33])
+def test_sums_along_rows_of_what_their_own_kernel_computes_for_the_row(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    x, d = rng.standard_normal((rows, 33)), rng.standard_normal(rows)
+    one, two = cr.Input(x.shape), cr.Input(d.shape)
+    scale, s = cr.exp(two).reshape((rows, 1)), np.exp(d)[:, None]
+    outputs = [(one * scale).sum(axis=1), (one * one + scale).sum(axis=1)]
+    for found, wanted in zip(
+        CompiledProgram([one, two], outputs)(x, d), [(x * s).sum(1), (x * x + s).sum(1)], strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12)

@@ -54,3 +54,30 @@ def test_a_matrix_is_transposed_once_for_all_who_read_it_so(monkeypatch: pytest.
     assert [buffer.name for buffer in found.buffers].count("w.T") == 1
     few = cr.Input((4, 20))
     assert "w.T" not in [buffer.name for buffer in schedule([few, w], [few @ w.T]).buffers]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bool", "float32"])
+def test_blocks_stay_within_a_thread_s_piece(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vector holds 64 small values, a piece of a shared axis 16 rows."""
+    monkeypatch.setattr("chainrule.compiler.sharing.LEAST_WORK", 1)
+    monkeypatch.setenv("CHAINRULE_THREADS", "3")
+    x = np.random.default_rng(0).integers(-9, 9, (201, 151)).astype(dtype)
+    turned = cr.compile(lambda x: cr.where(x.T == 1, x.T, x.T == 2) if dtype == "bool" else x.T * x.T - x.T)
+    wanted = np.where(x.T == 1, x.T, x.T == 2) if dtype == "bool" else x.T * x.T - x.T
+    np.testing.assert_array_equal(turned(x), wanted)
+    assert "@meet" in turned.llvm()
+
+
+def test_squares_of_bytes_are_not_made() -> None:
+    """64 by 64 in registers took half a second to compile."""
+    x = cr.Input((256, 256), "int8")
+    assert len(CompiledProgram([x], [x.T + x.T]).code.llvm()) < 100_000
+
+
+def test_rows_that_fill_no_block_are_a_loop() -> None:
+    """Written out, 15 of them took longer to compile than all else."""
+    lengths = []
+    for rows in (48, 63):
+        x, y = cr.Input((40, rows), "float32"), cr.Input((rows, 40), "float32")
+        lengths.append(len(CompiledProgram([x, y], [cr.tanh(x.T + y)]).code.llvm()))
+    assert lengths[1] < 1.5 * lengths[0]

@@ -85,34 +85,38 @@ class _Loops(Transposes):
         """`block` at every `step`-th value of `var`, `single` at the values left over; of a shared axis a thread's."""
         share, self.share = self.share, None
 
-        def turn(i: Value, _: list[Value]) -> list[Value]:
-            block(i)
-            return []
+        def loop(start: int | Value, stop: int | Value, by: int, body: Callable[[Value], None]) -> None:
+            def turn(i: Value, _: list[Value]) -> list[Value]:
+                body(i)
+                return []
+
+            self.text.loop(start, stop, by, [], turn)
+
+        def rest(start: int) -> None:
+            if var.size - start > _MOST_ROWS:  # written out they would take longer to compile than all else
+                loop(start, var.size, 1, single)
+            else:
+                for i in range(start, var.size):
+                    single(str(i))
 
         whole = var.size // step * step
         if share is None:
-            self.text.loop(0, whole, step, [], turn)
-            for i in range(whole, var.size):
-                single(str(i))
+            loop(0, whole, step, block)
+            rest(whole)
             return
         stop = share.stop(self.text, whole)
         begun = self.text.let(f"icmp slt i64 {share.start}, {stop}")
-        self.text.when(begun, lambda: self.text.loop(share.start, stop, step, [], turn))
-
-        def rest() -> None:
-            for i in range(whole, var.size):
-                single(str(i))
-
+        self.text.when(begun, lambda: loop(share.start, stop, step, block))
         if whole < var.size:
-            self.text.when(share.last, rest)
+            self.text.when(share.last, lambda: rest(whole))
 
     def _rows(self, outer: Var, vector: Var) -> int:
         """How many rows are computed at once: as many as keep the accumulators of their sums in registers.
 
-        Where a read is transposed: as many as a vector has lanes.
+        Where a read is transposed: as many as a vector has lanes, if a piece of a shared axis has as many rows.
         """
         lanes = max(1, VECTOR_BYTES // max(write.value.dtype.itemsize for write in self.kernel.writes))
-        if min(outer.size, vector.size) >= lanes and self._is_turned(vector, outer):
+        if lanes <= min(outer.size, vector.size, PIECE) and self._is_turned(vector, outer):
             return lanes
         if outer is self.kernel.ordered or not self._sums(vector) or outer in _needed_by_places(self.kernel):
             return 1

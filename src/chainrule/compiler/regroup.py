@@ -1,6 +1,6 @@
 """Sums and products in the order that costs least: the same terms and factors, rounded in another order.
 
-Only what cannot make a finite number overflow is moved.
+A factor is only moved where no product can overflow by it, and none comes out as 0 that ordinary numbers make.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chainrule.compiler.axes import vector_axis
+from chainrule.compiler.axes import all_of, vector_axis
 from chainrule.compiler.kernels import Kernel, Product, Write, expressions
 from chainrule.formula import Expr
 
 __all__ = ["regrouped"]
+
+_FACTORS = 2.0**-24, 1.0  # the least and the largest that are moved, as step sizes and 1 / rows are
 
 
 def regrouped(kernels: Sequence[Kernel | Product]) -> list[Kernel | Product]:
@@ -29,6 +31,7 @@ class _Regrouping:
         self.original = original
         self.vector = vector_axis(original)
         self.uses = Counter(id(arg) for expr in expressions(original) for arg in expr.args)
+        self.uses.update(id(write.value) for write in original.writes)
         self.made: dict[int, Expr] = {}
 
     def kernel(self) -> Kernel:
@@ -52,7 +55,7 @@ class _Regrouping:
             a, b = expr.args[one], expr.args[other]
             if expr.op == "add" and b.op not in ("add", "multiply") and (products := self._products(before.args[one])):
                 return _sum([b, *map(self._of, products)])
-            if alone and expr.op == "multiply" and a.op == "multiply" and b.op == "const" and abs(b.data) <= 1:
+            if alone and expr.op == "multiply" and a.op == "multiply" and _is_moved(b):
                 return self._scaled(a, b)
         return expr
 
@@ -75,12 +78,13 @@ class _Regrouping:
 
     def _values(self, expr: Expr) -> tuple[int, bool]:
         """How many values it has, in vectors; of as many, those come first that this step did not make."""
-        ours = [read for read in _reads(expr) if read.data[0].kind == "arena"]
-        return math.prod(-(-var.size // 8) if var is self.vector else var.size for var in expr.needs), bool(ours)
+        ours = any(e.op == "read" and e.data[0].kind == "arena" for e in all_of(expr))
+        return math.prod(-(-var.size // 8) if var is self.vector else var.size for var in expr.needs), ours
 
 
-def _reads(expr: Expr) -> list[Expr]:
-    return [expr] if expr.op == "read" else [found for arg in expr.args for found in _reads(arg)]
+def _is_moved(factor: Expr) -> bool:
+    least, largest = _FACTORS
+    return factor.op == "const" and least <= abs(factor.data) <= largest
 
 
 def _sum(terms: Sequence[Expr]) -> Expr:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,6 +22,8 @@ ACCUMULATORS = 4  # vectors carried by one sum, to hide the latency of the addit
 UNROLLED = 8  # loops of up to so many turns are written out
 UNROLLED_TOTAL = 64
 _SHORT = 24  # expressions in the terms of a sum that carries several accumulators
+
+_Turn: TypeAlias = Callable[[Value, list[Value]], list[Value]]  # (index, totals so far) -> totals
 
 
 class Sums(Values):
@@ -95,7 +98,7 @@ class Sums(Values):
         partial, lanes = _identity(kind, dtype), 1
 
         def turn(i: Value, carried: list[Value]) -> list[Value]:
-            strip = Strip(self._context(), self.width, self.row, {var: i})
+            strip = Strip(self._context(), self.width, self.context, {var: i})  # the same in all lanes: what is here
             with self._scope({}):
                 return self._accumulate(kind, dtype, outer, carried, body, [strip])
 
@@ -113,7 +116,11 @@ class Sums(Values):
         return partial
 
     def _crossing(self, expr: Expr, kind: str, outer: list[Var], var: Var) -> Value:
-        """A reduction in every lane of `along`, whose vectors run along its own variable `var`."""
+        """A reduction in every lane of `along`, whose vectors run along its own variable `var`.
+
+        As w[i, k] * g[k] over k, for the 8 values of i in a strip: each has a vector of partial sums, what g holds is
+        read once for all of them, and at the end 8 vectors are folded together to one, a sum in each lane.
+        """
         (body,), dtype, along, width = expr.args, expr.dtype, self.along, self.width
         assert along is not None
         lanes = min(VECTOR_BYTES // dtype.itemsize, 1 << (var.size - 1).bit_length())
@@ -127,21 +134,25 @@ class Sums(Values):
 
         self.along, self.still = var, shared
         totals = [splat(self.text, _identity(kind, dtype), dtype, lanes)] * width
-        whole = var.size // lanes * lanes
-        if whole // lanes <= UNROLLED // 2:
-            for i in range(0, whole, lanes):
-                totals = turn(str(i), totals)
-        else:
-            carried = [(type_of(dtype, lanes), total) for total in totals]
-            totals = self.text.loop(0, whole, lanes, carried, turn)
-        if var.size % lanes:
-            self.active = var.size % lanes
-            totals = turn(str(whole), totals)
-            self.active = 0
+        totals = self._along_row(turn, totals, dtype, var.size, lanes)
         self.along, self.still = along, None
         found = self._lanes_folded(kind, totals, dtype, lanes)
         self.width = width
         return found
+
+    def _along_row(self, turn: _Turn, totals: list[Value], dtype: DType, size: int, lanes: int) -> list[Value]:
+        """`turn` at every vector of an axis; at the last one only the lanes within the axis are read."""
+        whole = size // lanes * lanes
+        if whole // lanes <= UNROLLED // 2:
+            for i in range(0, whole, lanes):
+                totals = turn(str(i), totals)
+        else:
+            totals = self.text.loop(0, whole, lanes, [(type_of(dtype, lanes), total) for total in totals], turn)
+        if size % lanes:
+            self.active = size % lanes
+            totals = turn(str(whole), totals)
+            self.active = 0
+        return totals
 
     def _lanes_folded(self, kind: str, totals: list[Value], dtype: DType, lanes: int) -> Value:
         """The reduction of every vector of `totals`, one a lane: vectors are combined in pairs, lane by lane."""

@@ -275,7 +275,7 @@ class Values:
 
     def _hoist(self, expr: Expr, unbound: set[Var]) -> None:
         """Computes now what an expression needs of values that do not change in the loop to come."""
-        if not (expr.needs & unbound) and not self._reads_target(expr):
+        if not (expr.needs & unbound) and self.kernel.ordered is None:  # else an earlier turn may have written it
             if expr.op != "const":
                 self._value(expr)
             return
@@ -283,9 +283,6 @@ class Values:
             unbound = unbound | set(expr.data[1])
         for arg in expr.args:
             self._hoist(arg, unbound)
-
-    def _reads_target(self, expr: Expr) -> bool:
-        return self.kernel.ordered is not None
 
     def _unbound(self) -> set[Var]:
         return {var for var in self.kernel.space if var not in self.bound}

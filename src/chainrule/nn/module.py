@@ -194,6 +194,7 @@ def output_range(model: Any) -> tuple[float, float]:
 
 
 def held(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:
+    """The parameters and modules in an attribute, or in the lists, tuples and dicts it is made of, with their names."""
     if isinstance(value, Parameter | Module):
         yield name, value
     elif isinstance(value, list | tuple):

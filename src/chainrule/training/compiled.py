@@ -31,7 +31,8 @@ class Made:
     Attributes:
         loops: without and with records.
         counts: whether a step asks for its number; known once there is a loop.
-        pace: seconds a step took, by how often a record was taken (0: never), where many were made in one go.
+        pace: seconds a step took, by how often a record was taken (0: never), where many were made in one go; of one
+            run, so that there are two at most.
     """
 
     loops: dict[bool, CompiledLoop] = field(default_factory=dict)
@@ -90,7 +91,8 @@ class CompiledRunner:
 
     def _clock(self, every: int, count: int, seconds: float) -> None:
         if seconds > MEASURED:
-            self.made.pace = {every: seconds / count}
+            others = {k: pace for k, pace in self.made.pace.items() if not (k and every)}
+            self.made.pace = others | {every: seconds / count}
 
     def put_away(self) -> None:
         """Let go of large memory in `made`."""

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +13,7 @@ from numpy.typing import NDArray
 
 from chainrule.history import History, TrainingState
 from chainrule.sampling import Sampler
+from chainrule.training.interrupts import noted, undisturbed
 from chainrule.training.nonfinite import explain_nonfinite
 from chainrule.training.past import Past
 from chainrule.training.progress import Bar, Progress
@@ -67,7 +65,7 @@ class Run:
         began = time.perf_counter()
         bar = Bar(self.progress, self.step, self.stop)
         try:
-            with _interrupts() as interrupted:
+            with noted() as interrupted:
                 self.history.stopped = self._steps(bar, interrupted)
             if self.history.stopped != "interrupted":
                 self._finish()
@@ -75,7 +73,7 @@ class Run:
             self.history.stopped = "interrupted"
         finally:
             bar.close()
-            with _undisturbed() as disturbed:
+            with undisturbed() as disturbed:
                 self._publish(last=True)
                 self.history.state = self._state()
             if disturbed():
@@ -294,41 +292,3 @@ class Run:
             stopping=self.watch.memory() if self.watch is not None else {},
             best=best,
         )
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Inside, the first Ctrl-C is only noted, so that the step under way becomes whole; the second one interrupts."""
-    seen: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        if seen:
-            raise KeyboardInterrupt
-        seen.append(number)
-
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield lambda: False
-        return
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(seen)
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[Callable[[], bool]]:
-    """Inside, Ctrl-C is only noted: what is written is written whole. A handler of the user's own is called after."""
-    seen: list[Any] = []
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield lambda: False
-        return
-    signal.signal(signal.SIGINT, lambda *call: seen.append(call))
-    try:
-        yield lambda: bool(seen)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if seen and before is not signal.default_int_handler:
-        before(*seen[0])

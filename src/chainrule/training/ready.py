@@ -77,29 +77,30 @@ def made_ready(
     task: Task, sets: Sequence[Rows], every: int, metrics: Mapping[str, Any], engine: Engine, verify: bool,
     fallback: bool,
 ) -> Ready:  # fmt: skip
-    """The step and its runner, kept from an earlier call where all is equal that decides them."""
+    """The step and its runner, kept from an earlier call where all is equal that decides them.
+
+    Args:
+        sets: the rows whose losses are recorded, before every `every`-th step (0: never).
+        verify: the step is to be traced anew, at the line of this call.
+        fallback: where it cannot be compiled, warn and take the reference engine.
+
+    Raises CompileError, and MissingExtraError without llvmlite, unless there is a `fallback`.
+    """
     sampler = task.sampler
     parts = task.model, task.loss, task.optimizer, task.clip
     form: Any = engine, task.called, sampler.batch_size, sampler.kind, every > 0, bool(metrics)
     found = None if verify else fingerprint(parts, (form, *map(_form, (task.train, *sets))))
     kept = take(task.model, found) if found is not None else None
     traced = task.trace() if kept is None else kept.traced.begun(task.moved)
-    evaluator = Evaluator(
-        task.model, task.loss, list(traced.parameters.values()), metrics, sizes=kept.sizes if kept else Sizes()
-    )
+    leaves, sizes = list(traced.parameters.values()), kept.sizes if kept else Sizes()
+    evaluator = Evaluator(task.model, task.loss, leaves, metrics, sizes=sizes)
     if kept is None:
         evaluator.learn(task.train, traced)
     try:
         runner = engine(traced.step, task.data, sampler.seed)
         made = looping(runner)
         if made is not None:
-            evaluator.program = _either(made.program) if fallback else made.program
-            if kept is not None:
-                made.made = kept.made
-            if every:
-                made.recorder = evaluator.graph(sets, task.moved, kept.recorder if kept else None)
-            if fallback:
-                made.first_chunk(traced.arrays, sampler.kind != "all", every, 1.0)  # compiles it
+            _prepare(made, task, traced, evaluator, sets, every, kept, fallback)
     except (CompileError, MissingExtraError) as error:
         if not fallback:
             raise
@@ -109,6 +110,20 @@ def made_ready(
     if kept is None and found is not None:
         kept = Kept(found, traced, evaluator.sizes, *((made.recorder, made.made) if made else ()))
     return Ready(traced, runner, made, evaluator, kept)
+
+
+def _prepare(
+    made: LoopRunner, task: Task, traced: Traced, evaluator: Evaluator, sets: Sequence[Rows], every: int,
+    kept: Kept | None, fallback: bool,
+) -> None:  # fmt: skip
+    """Give a runner its records, and what an earlier one made; where there is a fallback, compile it now."""
+    evaluator.program = _either(made.program) if fallback else made.program
+    if kept is not None:
+        made.made = kept.made
+    if every:
+        made.recorder = evaluator.graph(sets, task.moved, kept.recorder if kept else None)
+    if fallback:
+        made.first_chunk(traced.arrays, task.sampler.kind != "all", every, seconds=1.0)
 
 
 def _either(program: Callable[..., Any]) -> Callable[..., Any]:
