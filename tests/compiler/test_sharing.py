@@ -31,6 +31,7 @@ def small_kernels_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Graphs that no other test compiles, so that no code made with the usual limits is found for them."""
     monkeypatch.setattr("chainrule.compiler.sharing.LEAST_WORK", 2**10)
     monkeypatch.setattr("chainrule.compiler.crew.LEAST_CALL", 0)
+    monkeypatch.setattr("chainrule.compiler.crew._CROWDED", 0)
 
 
 def digits_like(rows: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -253,3 +254,22 @@ def test_an_interrupt_does_not_leave_a_helper_inside(monkeypatch: pytest.MonkeyP
     with pytest.raises(KeyboardInterrupt):
         crew.together(function, 1, 0)(0, 1, 1)
     assert left.is_set()
+
+
+def test_while_cores_are_taken_a_call_has_no_helpers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAINRULE_THREADS", "3")
+    monkeypatch.setattr(crew, "_alone_until", 0.0)
+    monkeypatch.setattr(crew, "_CROWDED", 60)
+    taken = iter([0, 0, 0, 1000])
+    monkeypatch.setattr(crew, "_switches", lambda: next(taken))
+    counts: list[int] = []
+
+    def function(*arguments: int) -> int:
+        if arguments[3] == 0:
+            counts.append(arguments[4])
+        return 0
+
+    call = crew.together(function, 1, 0)
+    for _ in range(3):
+        call(0, 1, 1)
+    assert counts == [3, 3, 1]

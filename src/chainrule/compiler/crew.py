@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -15,8 +17,11 @@ from chainrule.compiler.meeting import BYTES
 __all__ = ["threads", "together", "yielding"]
 
 LEAST_CALL = 2**22  # shared operations of a call that pay for waking a helper: about 100 us
+_CROWDED = 0.25  # seconds without helpers, after a call in which the system took cores away
+_OFTEN = 0.005  # seconds: switched to another process more often than that, a call is crowded
 _idle: deque[_Helper] = deque()
 _started = 0
+_alone_until = 0.0
 
 
 def threads() -> int:
@@ -48,10 +53,36 @@ def together(function: Any, each_step: int, each_period: int) -> Callable[[int, 
 
     def call(table: int, periods: int, steps: int) -> int:
         work = periods * (each_period + steps * each_step)
-        job = _Job(function, (table, periods, steps), _taken(threads() - 1) if work >= LEAST_CALL else [])
-        return job.run()
+        if work < LEAST_CALL or time.monotonic() < _alone_until:
+            return _Job(function, (table, periods, steps), []).run()
+        job = _Job(function, (table, periods, steps), _taken(threads() - 1))
+        with _watched():
+            return job.run()
 
     return call
+
+
+@contextmanager
+def _watched() -> Iterator[None]:
+    """What follows is computed alone for a while if the system often gives our cores to other processes inside.
+
+    A thread may then hold a piece that all wait for, and has no core to compute it.
+    """
+    global _alone_until
+    began, switched = time.monotonic(), _switches()
+    yield
+    now = time.monotonic()
+    if _switches() - switched > 1 + (now - began) / _OFTEN:
+        _alone_until = now + _CROWDED
+
+
+def _switches() -> int:
+    """How often the system has taken a core from a thread of this process."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 class _Job:
@@ -59,8 +90,8 @@ class _Job:
 
     def __init__(self, function: Any, arguments: tuple[int, int, int], helpers: list[_Helper]):
         self.function, self.arguments, self.helpers = function, arguments, helpers
-        self.memory = ctypes.create_string_buffer(2 * BYTES)
-        self.meeting = -(-ctypes.addressof(self.memory) // BYTES) * BYTES
+        self.memory = ctypes.create_string_buffer(3 * BYTES)  # nothing else lies beside it
+        self.meeting = (ctypes.addressof(self.memory) // BYTES + 1) * BYTES
         self.lock, self.left = threading.Lock(), threading.Lock()
         self.open, self.inside = True, 0
         self.flags: list[int] = []

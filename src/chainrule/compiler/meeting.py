@@ -18,7 +18,7 @@ __all__ = ["ARGUMENTS", "BYTES", "ENTRY_ARGUMENTS", "Share", "begin", "pieces"]
 
 ENTRY_ARGUMENTS = ", i64 %tid, i64 %threads, ptr %meeting"
 ARGUMENTS = ENTRY_ARGUMENTS + ", ptr %turn"  # of the functions that a shared program consists of
-BYTES = 64
+BYTES = 128  # a cache line, and the next one, which the processor may fetch with it
 _NEXT = "next_piece"
 _TURNS = 2**26 - 1
 _LOOKS = 1023  # that a thread takes before it lets others run: about 20 us
@@ -46,13 +46,16 @@ def begin(text: Text) -> None:
 
 
 def pieces(text: Text, counts: Sequence[int], body: Callable[[int, Value], object]) -> None:
-    """A phase of groups of so many pieces: body(group, piece) for those that fall to this thread."""
+    """A phase of groups of so many pieces: body(group, piece) for those that fall to this thread.
+
+    Its own part is one of the first group.
+    """
     text.declared.add("declare i32 @sched_yield()")
     text.declared.add("declare i64 @llvm.cttz.i64(i64, i1)")
     text.functions[_NEXT] = _next()
     total = sum(counts)
     turn = text.let("load i64, ptr %turn")
-    first = text.let(f"udiv i64 {text.let(f'mul i64 %tid, {total}')}, %threads")
+    first = text.let(f"udiv i64 {text.let(f'mul i64 %tid, {counts[0]}')}, %threads")
 
     def following(done: int) -> Value:
         return text.let(f"call i64 @{_NEXT}(ptr %meeting, i64 {turn}, i64 {total}, i64 {first}, i64 {done})")

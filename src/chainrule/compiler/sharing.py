@@ -20,13 +20,17 @@ __all__ = ["MOST_PIECES", "PIECE", "Group", "Phase", "phases", "times"]
 
 PIECE = 16  # rows; whole blocks of them, and whole vectors
 MOST_PIECES = 32  # in a phase: they are bits of one word
-_MOST_OF_ONE = 16  # pieces of one group: enough that threads end at about the same time
+_MOST_OF_ONE = 16  # pieces of one group
+_TOGETHER = 20  # pieces of about equal work in a phase: enough that threads end at about the same time
+_FEWEST = (
+    4  # pieces of a group in any case, if each is worth it: what is bound by memory takes longer than its work says
+)
 _MOST_PANELS = 4  # pieces of a product that BLAS packs: its packing costs a piece of a quarter 3 to 6 % more
 _MOST_GROUPS = 4  # in a phase
 _MOST_KERNELS = 32  # in a phase, which is written into one LLVM function
-# Scalar operations from which a group is cut, about 4 us; that threads meet takes 0.2 to 0.4, and what the others have
-# written comes from their caches.
-LEAST_WORK = 2**17
+# Scalar operations from which a group is cut, about 9 us. That threads meet takes 0.2 to 0.4, and what the others have
+# written comes from their caches: with 2**18, steps of 20 to 26 us took 0.93 to 1.1 of the time with two threads.
+LEAST_WORK = 2**19
 
 
 @dataclass(frozen=True)
@@ -79,13 +83,20 @@ class _Growing:
     uses: _Uses
     kernels: list[tuple[int, Kernel | Product]]
 
-    def finished(self, most: int) -> Group:
+    @property
+    def work(self) -> int:
+        """Scalar operations."""
+        return sum(_work(kernel) for _, kernel in self.kernels)
+
+    def finished(self, beside: int) -> Group:
+        """The group, in a phase of so much work in all."""
         kernels = tuple(kernel for _, kernel in sorted(self.kernels, key=lambda pair: pair[0]))
-        if self.cut is None or sum(map(_work, kernels)) < LEAST_WORK:
+        if self.cut is None or self.work < LEAST_WORK:
             return Group(kernels)
         panels = any(isinstance(kernel, Product) for kernel in kernels)
         extent, columns = self.cut
-        pieces = min(most, _MOST_PANELS if panels else _MOST_OF_ONE)
+        wanted = max(math.ceil(_TOGETHER * self.work / beside), min(_FEWEST, self.work // LEAST_WORK))
+        pieces = min(_MOST_PANELS if panels else _MOST_OF_ONE, wanted)
         piece = PIECE * math.ceil(math.ceil(extent / PIECE) / pieces)
         return Group(kernels, extent, piece, columns)
 
@@ -102,7 +113,8 @@ def phases(kernels: Sequence[Kernel | Product], same: Mapping[Buffer, Buffer]) -
             found.append([_Growing(cut_of(kernel), uses, [(i, kernel)])])
     done: list[Phase] = []
     for phase in found:
-        groups = _joined([group.finished(MOST_PIECES // len(phase)) for group in phase], kernels)
+        beside = sum(group.work for group in phase)
+        groups = _joined([group.finished(beside) for group in phase], kernels)
         if done and len(groups) == len(done[-1]) == 1 and not groups[0].extent and not done[-1][0].extent:
             done[-1] = (Group((*done[-1][0].kernels, *groups[0].kernels)),)
         else:
@@ -158,10 +170,11 @@ def _taken(phase: list[_Growing], i: int, kernel: Kernel | Product, uses: _Uses)
 
 
 def _joined(groups: Sequence[Group], kernels: Sequence[Kernel | Product]) -> Phase:
-    """What is not cut is one group, and comes first."""
+    """What is not cut is one group. Those with the longest pieces come first, so that no thread is left with one."""
     whole = {id(kernel) for group in groups if not group.extent for kernel in group.kernels}
-    first = tuple(kernel for kernel in kernels if id(kernel) in whole)
-    return (*([Group(first)] if first else []), *(group for group in groups if group.extent))
+    alone = tuple(kernel for kernel in kernels if id(kernel) in whole)
+    found = [*([Group(alone)] if alone else []), *(group for group in groups if group.extent)]
+    return tuple(sorted(found, key=lambda group: -sum(map(_work, group.kernels)) // group.pieces))
 
 
 def cut_of(kernel: Kernel | Product) -> _Cut | None:
