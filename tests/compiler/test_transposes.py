@@ -65,7 +65,7 @@ def test_blocks_stay_within_a_thread_s_piece(dtype: str, monkeypatch: pytest.Mon
     turned = cr.compile(lambda x: cr.where(x.T == 1, x.T, x.T == 2) if dtype == "bool" else x.T * x.T - x.T)
     wanted = np.where(x.T == 1, x.T, x.T == 2) if dtype == "bool" else x.T * x.T - x.T
     np.testing.assert_array_equal(turned(x), wanted)
-    assert "@meet" in turned.llvm()
+    assert "@next_piece" in turned.llvm()
 
 
 def test_squares_of_bytes_are_not_made() -> None:

@@ -14,6 +14,7 @@ from chainrule.compiler.axes import all_of, crossing_axis, strips, vector_axis
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Write, targets
 from chainrule.compiler.meeting import Share
 from chainrule.compiler.scalars import type_of
+from chainrule.compiler.sharing import PIECE
 from chainrule.compiler.sums import ACCUMULATORS, UNROLLED, UNROLLED_TOTAL, VECTOR_BYTES, most_lanes
 from chainrule.compiler.text import Text, Value
 from chainrule.compiler.transposes import Transposes
