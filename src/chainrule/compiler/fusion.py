@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 from chainrule.compiler.blas import pays
 from chainrule.formula import WRITTEN_OUT, Reshaped, Stores
@@ -13,17 +14,28 @@ from chainrule.primitives.contraction import parse
 
 __all__ = ["MatrixProduct", "by_blas", "is_read_often", "lower_of", "product", "renames", "stored_nodes"]
 
-MatrixProduct: TypeAlias = tuple[tuple[int, int, int], tuple[Node, bool], tuple[Node, bool]]
-
 _LARGEST_INLINE = 400  # operations of one element's formula
-_MANY_ROWS = 16
-_LONG_ENOUGH = 8
+_MANY_ROWS = 16  # that read an operand of a product, for a copy of it to pay
+_LONG_ENOUGH = 8  # its own axes, for the copy to be made of whole vectors
 _DEEPEST_INLINE = 100  # bounds the recursion over formulas
 _TRANSPARENT = frozenset(("alias", "stop_gradient", "custom"))
 
 
+@dataclass(frozen=True, eq=False)
+class MatrixProduct:
+    """(m, k) by (k, n): the operands as they lie in memory; a flag says that one lies transposed.
+
+    Attributes:
+        sizes: m, n, k.
+    """
+
+    sizes: tuple[int, int, int]
+    a: tuple[Node, bool]
+    b: tuple[Node, bool]
+
+
 def stored_nodes(
-    order: Sequence[Node], inputs: set[Node], outputs: Sequence[Node], products: Mapping[Node, Any]
+    order: Sequence[Node], inputs: set[Node], outputs: Sequence[Node], products: Mapping[Node, MatrixProduct]
 ) -> set[Node]:
     """The nodes that get a buffer: decided from the last to the first, since it depends on the readers.
 
@@ -31,7 +43,7 @@ def stored_nodes(
     compute more than once an element, and what a reshape renames; the rest is computed where it is read.
     """
     stored = {node for node in outputs if not node.is_leaf} | _cuts(order, inputs) | {*products}
-    stored |= {x for _, *operands in products.values() for x, _ in operands if not x.is_leaf}
+    stored |= {x for found in products.values() for x, _ in (found.a, found.b) if not x.is_leaf}
     reads: dict[Node, int] = dict.fromkeys(order, 0)
     repeated: set[Node] = set()
     for node in reversed(order):
@@ -69,7 +81,7 @@ def _cuts(order: Sequence[Node], inputs: set[Node]) -> set[Node]:
 
 
 def product(node: Node, leaves: set[Node]) -> MatrixProduct | None:
-    """The sizes and operands of a matrix product, and which of them lie transposed; None for anything else."""
+    """What a node multiplies, if it is a matrix product; None for anything else."""
     if node.is_leaf or node in leaves or _name(node) != "contract":
         return None
     a, b, out = parse(node.attrs["spec"])
@@ -82,17 +94,17 @@ def product(node: Node, leaves: set[Node]) -> MatrixProduct | None:
     sizes = dict(zip(a + b, x.shape + y.shape, strict=True))
     m, n, k = sizes[out[0]], sizes[out[1]], sizes[inner]
     flip_a, flip_b = a == inner + out[0], b == out[1] + inner
-    return (m, n, k), (x, flip_a), (y, flip_b)
+    return MatrixProduct((m, n, k), (x, flip_a), (y, flip_b))
 
 
 def by_blas(found: MatrixProduct, node: Node) -> bool:
     """Whether a product is left to BLAS."""
-    return pays(*found[0], node.dtype)
+    return pays(*found.sizes, node.dtype)
 
 
 def is_read_often(found: MatrixProduct) -> bool:
     """Whether a product reads its operands so often that a copy of one that lies badly pays."""
-    m, n, k = found[0]
+    m, n, k = found.sizes
     return m >= _MANY_ROWS and min(n, k) >= _LONG_ENOUGH
 
 

@@ -113,9 +113,9 @@ class _Scheduler:
         """The kernels that compute `node` into its buffer."""
         lower, buffer = lower_of(node), self.found.views[node]
         if node in self.products:
-            sizes, (a, flip_a), (b, flip_b) = self.products[node]
-            one, two = (self._as_buffer(a), flip_a), (self._as_buffer(b), flip_b)
-            self.found.kernels.append(Product(buffer, sizes, one, two, node))
+            found = self.products[node]
+            a, b = ((self._as_buffer(x), transposed) for x, transposed in (found.a, found.b))
+            self.found.kernels.append(Product(buffer, found.sizes, a, b, node))
             return
         operands = [self.operands[x] for x in node.inputs]
         strides = strides_of(node.shape)
@@ -148,14 +148,15 @@ class _Scheduler:
         found = self.matrices.get(node)
         if found is None or node in self.products or not is_read_often(found):
             return
-        _, (x, _), (y, transposed) = found
-        for operand in (x, y):
-            if operand in self.rows.read:
-                self._as_buffer(operand)
+        for x, _ in (found.a, found.b):
+            if x in self.rows.read:
+                self._as_buffer(x)
+        y, transposed = found.b
         if transposed and y not in self.turned:
             self.turned[y] = self._transposed(y)
 
     def _transposed(self, y: Node) -> Operand:
+        """A copy of a matrix that is contiguous along its first axis."""
         shape = y.shape[::-1]
         buffer = Buffer(f"{self._called(y)}.T", shape[0] * shape[1], y.dtype, "arena", -1, shape)
         self.found.buffers.append(buffer)
@@ -172,13 +173,14 @@ class _Scheduler:
         """What an operation reads; of a matrix product the transposed copy of its second operand, if there is one."""
         operands = [self.operands[x] for x in node.inputs]
         found = self.matrices.get(node)
-        if found is None or found[2][0] not in self.turned or not (found[2][1] and is_read_often(found)):
+        if found is None or found.b[0] not in self.turned or not (found.b[1] and is_read_often(found)):
             return operands
         *both, out = parse(node.attrs["spec"])
         second = next(i for i, labels in enumerate(both) if out[1] in labels)
-        order = [both[second].index(label) for label in (*(c for c in both[second] if c not in out), out[1])]
-        turned, plain = self.turned[found[2][0]], operands[second]
-        operands[second] = Operand(plain.shape, plain.dtype, lambda index: turned[[index[i] for i in order]])
+        labels = both[second]  # of the node that is read, which may itself be a transpose
+        inner, column = (labels.index(label) for label in sorted(labels, key=out.__contains__))
+        turned, plain = self.turned[found.b[0]], operands[second]
+        operands[second] = Operand(plain.shape, plain.dtype, lambda index: turned[index[inner], index[column]])
         return operands
 
     def _formula(self, node: Node) -> Callable[[tuple[Affine, ...]], Expr]:
