@@ -137,8 +137,8 @@ class _Part:
                 self.apart[buffer] = self.arena = -(-self.arena // memory.ALIGNMENT) * memory.ALIGNMENT
                 self.arena += _nbytes(buffer)
         else:
-            near = [buffer for buffer in _near(self.found, self.loop) if buffer not in self.aliased]
-            self.near = {buffer: _room(text, buffer) for buffer in near}
+            own = [buffer for buffer in self.found.buffers if buffer not in self.aliased]
+            self.near = {buffer: _room(text, buffer) for buffer in _near(own, self.found, self.loop)}
             self.near |= {b: self.near[other] for b, other in self.aliased.items() if other in self.near}
             self.totals = {buffer: _room(text, buffer) for buffer in self.summed}
         if few:
@@ -237,13 +237,13 @@ class _Part:
         return pointers | {buffer: pointers[other] for buffer, other in self.aliased.items() if buffer in used}
 
 
-def _near(found: Schedule, loop: Loop) -> list[Buffer]:
+def _near(buffers: Sequence[Buffer], found: Schedule, loop: Loop) -> list[Buffer]:
     """What a loop's steps hand to one another, and to themselves, in places of the stack: small values."""
     carried = {buffer for pair in carried_buffers(found, loop) for buffer in pair}
     carried |= {b for b in found.buffers if b.kind == "output" and b.place in loop.summed}
     chosen: list[Buffer] = []
     left = _NEAR_ALL
-    for buffer in found.buffers if loop.carried or loop.summed else ():
+    for buffer in buffers if loop.carried or loop.summed else ():
         inside = buffer in carried or (buffer.kind == "arena" and buffer.place >= 0)
         if inside and _nbytes(buffer) <= min(_NEAR, left):
             chosen.append(buffer)
