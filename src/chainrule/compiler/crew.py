@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import threading
 import time
@@ -78,11 +79,14 @@ def _watched() -> Iterator[None]:
 
 def _switches() -> int:
     """How often the system has taken a core from a thread of this process."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    usage = _usage()
+    return 0 if usage is None else usage.getrusage(usage.RUSAGE_SELF).ru_nivcsw
+
+
+@cache
+def _usage() -> Any:
+    """What the system counts, where it does (not on Windows)."""
+    return None if importlib.util.find_spec("resource") is None else importlib.import_module("resource")
 
 
 class _Job:
