@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import threading
 import time
@@ -14,6 +13,11 @@ from functools import cache
 from typing import Any
 
 from chainrule.compiler.meeting import BYTES
+
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
 
 __all__ = ["threads", "together", "yielding"]
 
@@ -79,14 +83,7 @@ def _watched() -> Iterator[None]:
 
 def _switches() -> int:
     """How often the system has taken a core from a thread of this process."""
-    usage = _usage()
-    return 0 if usage is None else usage.getrusage(usage.RUSAGE_SELF).ru_nivcsw
-
-
-@cache
-def _usage() -> Any:
-    """What the system counts, where it does (not on Windows)."""
-    return None if importlib.util.find_spec("resource") is None else importlib.import_module("resource")
+    return 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 class _Job:
