@@ -14,6 +14,11 @@ from typing import Any
 
 from chainrule.compiler.meeting import BYTES
 
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
+
 __all__ = ["threads", "together", "yielding"]
 
 LEAST_CALL = 2**22  # shared operations of a call that pay for waking a helper: about 100 us
@@ -78,11 +83,7 @@ def _watched() -> Iterator[None]:
 
 def _switches() -> int:
     """How often the system has taken a core from a thread of this process."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    return 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 class _Job:

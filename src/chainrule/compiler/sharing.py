@@ -22,9 +22,8 @@ PIECE = 16  # rows; whole blocks of them, and whole vectors
 MOST_PIECES = 32  # in a phase: they are bits of one word
 _MOST_OF_ONE = 16  # pieces of one group
 _TOGETHER = 20  # pieces of about equal work in a phase: enough that threads end at about the same time
-_FEWEST = (
-    4  # pieces of a group in any case, if each is worth it: what is bound by memory takes longer than its work says
-)
+# Pieces of a group in any case, if each is worth it: what is bound by memory takes longer than its work says.
+_FEWEST = 4
 _MOST_PANELS = 4  # pieces of a product that BLAS packs: its packing costs a piece of a quarter 3 to 6 % more
 _MOST_GROUPS = 4  # in a phase
 _MOST_KERNELS = 32  # in a phase, which is written into one LLVM function
