@@ -27,6 +27,7 @@ from chainrule.compiler.recent import Recent
 from chainrule.compiler.regroup import regrouped
 from chainrule.compiler.schedule import schedule
 from chainrule.compiler.signature import signature
+from chainrule.compiler.simplify import without_repeats
 from chainrule.errors import CompileError, MissingExtraError, OptionError, ShapeError, explain
 from chainrule.graph import Node, walk
 
@@ -226,7 +227,7 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
     llvm, began = _llvm(), time.perf_counter()
     parts = [step] if record is None else [step, record]
     try:
-        found = [schedule(part.inputs, part.outputs, rows if part is step else None) for part in parts]
+        found = [_scheduled(part, rows if part is step else None) for part in parts]
         for part in found:
             carried = carried_buffers(part, loop) if part is found[0] else ()
             part.kernels = regrouped(freeing_early(merged(part.kernels), carried))
@@ -250,6 +251,13 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
         part.views, part.held, part.kernels = {}, [], [without_nodes(kernel) for kernel in part.kernels]
     seconds = time.perf_counter() - began
     return Compiled(code, found, places, held, made.arenas, own, bool(routines), bool(made.work), seconds)
+
+
+def _scheduled(part: Part, rows: Rows | None) -> Schedule:
+    rows = rows or Rows()
+    same = without_repeats(part.outputs, {*part.inputs, *rows.read, *rows.written})
+    written = {same[y]: place for y, place in rows.written.items()}
+    return schedule(part.inputs, [same[y] for y in part.outputs], Rows(rows.read, written))
 
 
 def _refused(parts: Sequence[Part], error: Exception) -> CompileError:

@@ -9,7 +9,7 @@ from chainrule.compiler.kernels import Rows
 from chainrule.compiler.schedule import uniform
 from chainrule.graph import Node, walk
 
-__all__ = ["signature"]
+__all__ = ["frozen_attrs", "signature"]
 
 
 def signature(
@@ -35,8 +35,12 @@ def _described(node: Node, number: dict[Node, int]) -> Hashable:
     if node.primitive is None:
         number_in_code = uniform(node)
         return node.shape, node.dtype, None if number_in_code is None else repr(number_in_code.data)
-    attrs = tuple([(name, _frozen(value)) for name, value in node.attrs.items()])
-    return node.primitive.name, attrs, tuple([number[x] for x in node.inputs]), node.shape, node.dtype
+    return node.primitive.name, frozen_attrs(node), tuple([number[x] for x in node.inputs]), node.shape, node.dtype
+
+
+def frozen_attrs(node: Node) -> Hashable:
+    """A node's attributes as a key."""
+    return tuple([(name, _frozen(value)) for name, value in node.attrs.items()])
 
 
 def _frozen(value: Any) -> Hashable:
