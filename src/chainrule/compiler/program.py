@@ -10,6 +10,7 @@ from chainrule.compiler.axes import all_of
 from chainrule.compiler.crew import yielding
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
 from chainrule.compiler.loops import write_kernel
+from chainrule.compiler.repeats import write_call
 from chainrule.compiler.scalars import emit, type_of
 from chainrule.compiler.sharing import Group, Phase, phases, times, work
 from chainrule.compiler.text import PRECISE, Text, Value
@@ -202,10 +203,23 @@ class _Part:
         for phase in made:
             if self.shared:
                 counts = [group.pieces for group in phase]
-                meeting.pieces(text, counts, lambda g, piece, phase=phase: _write_group(text, phase[g], here, piece))  # type: ignore[misc]
+                meeting.pieces(text, counts, lambda g, piece, phase=phase: self._group(text, phase[g], here, piece))  # type: ignore[misc]
             else:
                 for group in phase:
-                    _write_group(text, group, here, None)
+                    self._group(text, group, here, None)
+
+    def _group(self, text: Text, group: Group, pointers: dict[Buffer, Value], piece: Value | None) -> None:
+        """All kernels of a group, or a piece of them. In a long program they are calls of functions."""
+        share = None
+        if group.extent and piece is not None:
+            start = text.let(f"mul nsw i64 {piece}, {group.piece}")
+            last = text.let(f"icmp eq i64 {piece}, {group.pieces - 1}")
+            share = meeting.Share(start, group.piece, last, group.columns)
+        for kernel in group.kernels:
+            if self.fixed is None and isinstance(kernel, Kernel):
+                write_call(text, kernel, pointers, share)
+            else:
+                write_kernel(text, kernel, pointers, share)
 
     def _alone(self, text: Text, body: Callable[[], object]) -> None:
         """What one thread does while the others wait."""
@@ -267,17 +281,6 @@ def _nbytes(buffer: Buffer) -> int:
 def _memcpy(text: Text, to: Value, source: Value, nbytes: int) -> None:
     text.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
     text.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {to}, ptr {source}, i64 {nbytes}, i1 false)")
-
-
-def _write_group(text: Text, group: Group, pointers: dict[Buffer, Value], piece: Value | None) -> None:
-    """All kernels of a group, or a piece of them."""
-    share = None
-    if group.extent and piece is not None:
-        start = text.let(f"mul nsw i64 {piece}, {group.piece}")
-        last = text.let(f"icmp eq i64 {piece}, {group.pieces - 1}")
-        share = meeting.Share(start, group.piece, last, group.columns)
-    for kernel in group.kernels:
-        write_kernel(text, kernel, pointers, share)
 
 
 def _pieces(made: Sequence[Phase]) -> Iterator[list[Phase]]:

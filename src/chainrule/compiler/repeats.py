@@ -1,0 +1,87 @@
+"""Kernels as functions that kernels of the same structure have in common: deep networks repeat the same layer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Mapping
+
+from chainrule.compiler.kernels import Buffer, Kernel
+from chainrule.compiler.loops import write_kernel
+from chainrule.compiler.meeting import Share
+from chainrule.compiler.text import PRECISE, Text, Value
+from chainrule.formula import Affine, Expr, Var
+
+__all__ = ["structure", "write_call"]
+
+
+def write_call(text: Text, kernel: Kernel, pointers: Mapping[Buffer, Value], share: Share | None) -> None:
+    """The code of a kernel (or of one piece of it) as a call; the function is written where there is none like it."""
+    described, buffers = structure(kernel)
+    key = described, None if share is None else (share.rows, share.columns)
+    name = f"kernel_{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
+    names = [f"%b{i}" for i in range(len(buffers))]
+    if name not in text.functions:
+        body = text.beside()
+        piece = None if share is None else Share("%start", share.rows, "%last", share.columns)
+        write_kernel(body, kernel, dict(zip(buffers, names, strict=True)), piece)
+        lines = "\n".join([*body.on_entry(), *body.lines])
+        taken = "".join(f", ptr {buffer}" for buffer in names) + ("" if share is None else ", i64 %start, i1 %last")
+        head = f"define internal void @{name}(ptr %flags{taken}) noinline {PRECISE}"
+        text.functions[name] = f"{head} {{\nentry:\n{lines}\n  ret void\n}}"
+    given = "".join(f", ptr {pointers.get(buffer, 'null')}" for buffer in buffers)  # null: it is never stored
+    given += "" if share is None else f", i64 {share.start}, i1 {share.last}"
+    text.do(f"call void @{name}(ptr %flags{given})")
+
+
+def structure(kernel: Kernel) -> tuple[Hashable, list[Buffer]]:
+    """What decides a kernel's code, equal for kernels that differ in their buffers alone; and those buffers."""
+    found = _Structure()
+    space = tuple(found.var(var) for var in kernel.space)
+    writes = tuple(
+        (found.expr(w.value), found.place(w.place), found.buffer(w.target), w.adds, w.stored) for w in kernel.writes
+    )
+    ordered = None if kernel.ordered is None else found.var(kernel.ordered)
+    return (tuple(found.described), space, writes, ordered, kernel.zeroes), list(found.buffers)
+
+
+class _Structure:
+    """Expressions, variables and buffers by the order in which they are met."""
+
+    def __init__(self) -> None:
+        self.described: list[Hashable] = []
+        self.exprs: dict[int, int] = {}
+        self.vars: dict[Var, int] = {}
+        self.buffers: dict[Buffer, int] = {}
+
+    def expr(self, expr: Expr) -> int:
+        if id(expr) not in self.exprs:
+            args = tuple(self.expr(arg) for arg in expr.args)
+            self.described.append((expr.op, expr.dtype.str, args, self.data(expr)))
+            self.exprs[id(expr)] = len(self.exprs)
+        return self.exprs[id(expr)]
+
+    def data(self, expr: Expr) -> Hashable:
+        if expr.op == "read":
+            return self.buffer(expr.data[0]), self.place(expr.data[1])
+        if expr.op == "position":
+            return self.place(expr.data)
+        if expr.op == "reduce":
+            kind, over = expr.data
+            return kind, tuple(self.var(var) for var in over)
+        return repr(expr.data)
+
+    def place(self, place: Affine) -> Hashable:
+        return tuple((self.var(var), factor) for var, factor in place.terms), place.offset
+
+    def var(self, var: Var) -> int:
+        if var not in self.vars:
+            value = None if var.value is None else self.expr(var.value)
+            self.vars[var] = len(self.vars)
+            self.described.append(("var", self.vars[var], var.size, value, var.trusted))
+        return self.vars[var]
+
+    def buffer(self, buffer: Buffer) -> int:
+        if buffer not in self.buffers:
+            self.buffers[buffer] = len(self.buffers)
+            self.described.append(("buffer", buffer.size, buffer.dtype.str))
+        return self.buffers[buffer]
