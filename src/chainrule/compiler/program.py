@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -76,11 +77,11 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     if shared:
         meeting.begin(text)
     for part in parts:
-        part.settle(shared)
+        part.settle(shared and part.work > 0)
     if loop is None:
         body.once("0")
     else:
-        text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period))
+        text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period, shared))
     text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
     lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
@@ -90,10 +91,13 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     return Assembled(ir, [part.arena for part in parts], frozenset(body.aliased), work)
 
 
-def _period(text: Text, parts: Sequence[_Part], period: Value) -> list[Value]:
-    """One turn of the outer loop: the record, then the steps."""
+def _period(text: Text, parts: Sequence[_Part], period: Value, shared: bool) -> list[Value]:
+    """One turn of the outer loop: the record, then the steps.
+
+    Where threads share only one of them (`shared`), one thread makes the other.
+    """
     for part in parts[1:]:
-        part.once(period)
+        _by_one(text, shared and not part.shared, functools.partial(part.once, period))
     start = text.let(f"mul nsw i64 {period}, %steps")
     stop = text.let(f"add nsw i64 {start}, %steps")
 
@@ -106,8 +110,17 @@ def _period(text: Text, parts: Sequence[_Part], period: Value) -> list[Value]:
         text.loop(start, stop, 1, [], turn)
         parts[0].put_back()
 
-    text.when(text.let("icmp sgt i64 %steps, 0"), steps)
+    some = text.let("icmp sgt i64 %steps, 0")
+    text.when(some, lambda: _by_one(text, shared and not parts[0].shared, steps))
     return []
+
+
+def _by_one(text: Text, one: bool, body: Callable[[], object]) -> None:
+    """What one thread does while the others wait, or what all threads do."""
+    if one:
+        meeting.pieces(text, [1], lambda *_: body())
+    else:
+        body()
 
 
 class _Part:
@@ -222,11 +235,8 @@ class _Part:
                 write_kernel(text, kernel, pointers, share)
 
     def _alone(self, text: Text, body: Callable[[], object]) -> None:
-        """What one thread does while the others wait."""
-        if self.shared:
-            meeting.pieces(text, [1], lambda *_: body())
-        else:
-            body()
+        """What is not for several threads."""
+        _by_one(text, self.shared, body)
 
     def _copy(self, pairs: Sequence[tuple[Buffer, Buffer]], index: Value) -> None:
         """Carried results that have a place of their own, to the inputs that they become."""
