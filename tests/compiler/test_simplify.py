@@ -30,7 +30,7 @@ def test_other_attributes_numbers_and_names_are_others() -> None:
     assert count([x.sum(axis=0), x.sum(axis=1)], "sum") == 2
     assert count([x * 0.0, x * -0.0], "multiply") == 2
     assert count([cr.exp(x).named("a"), cr.exp(x).named("b")], "alias") == 2
-    assert count([cr.exp(x).named("a"), cr.exp(x).named("b")], "exp") <= 2
+    assert count([cr.exp(x).named("a"), cr.exp(x).named("b")], "exp") == 1
 
 
 def test_what_is_kept_stands_for_itself() -> None:

@@ -85,13 +85,13 @@ _Part = tuple[Value, Value]  # where it starts, and its size
 
 def write(text: Text, kernel: Product, pointers: Mapping[Buffer, Value], share: Share | None) -> None:
     """A product, or a piece of it: rows or columns of the target, all matrices row-major."""
-    m, n, k = kernel.sizes
+    m, n, _ = kernel.sizes
     rows, columns = ("0", str(m)), ("0", str(n))
     if share is not None:
         extent = n if share.columns else m
         part = share.start, text.let(f"sub nsw i64 {share.stop(text, extent)}, {share.start}")
         rows, columns = (rows, part) if share.columns else (part, columns)
-    _Call(text, kernel, pointers).write(rows, columns, ("0", str(k)))
+    _Call(text, kernel, pointers).write(rows, columns)
 
 
 class _Call:
@@ -106,16 +106,16 @@ class _Call:
         library = _library()
         self.integer = "i32" if library is None else library.integer
 
-    def write(self, rows: _Part, columns: _Part, inner: _Part) -> None:
-        """target[rows, columns] = a[rows, inner] @ b[inner, columns]."""
+    def write(self, rows: _Part, columns: _Part) -> None:
+        """target[rows, columns] = a[rows] @ b[:, columns]."""
         (m, n, k), (a, flip_a), (b, flip_b) = self.kernel.sizes, self.kernel.a, self.kernel.b
         lead_a, lead_b = m if flip_a else k, k if flip_b else n
-        at_a = self._at(a, lead_a, *((inner[0], rows[0]) if flip_a else (rows[0], inner[0])))
-        at_b = self._at(b, lead_b, *((columns[0], inner[0]) if flip_b else (inner[0], columns[0])))
+        at_a = self._at(a, lead_a, *(("0", rows[0]) if flip_a else (rows[0], "0")))
+        at_b = self._at(b, lead_b, *((columns[0], "0") if flip_b else ("0", columns[0])))
         at_target = self._at(self.kernel.target, n, rows[0], columns[0])
         one, zero = (self.text.slot(self.type, number) for number in ("0x3FF0000000000000", "0x0"))
         arguments = [
-            self._flag(flip_b), self._flag(flip_a), self._size(columns), self._size(rows), self._size(inner), one, at_b,
+            self._flag(flip_b), self._flag(flip_a), self._size(columns), self._size(rows), self._number(k), one, at_b,
             self._number(lead_b), at_a, self._number(lead_a), zero, at_target, self._number(n),
         ]  # fmt: skip
         routine = name(self.kernel.target.dtype)

@@ -62,7 +62,7 @@ def own_bytes(found: Schedule, carried: Iterable[Buffer] = (), in_place: Collect
     """The bytes of the arrays that a run makes: its outputs but for those `in_place`, and inputs that it changes."""
     changed = {*carried, *(b for kernel in found.kernels for b in targets(kernel) if b.kind == "input")}
     made = {b for b in found.buffers if b.kind == "output" and b not in in_place}
-    return sum(b.size * b.dtype.itemsize for b in changed | made)
+    return sum(b.nbytes for b in changed | made)
 
 
 def _product(kernel: Product) -> tuple[int, int, int]:

@@ -26,6 +26,11 @@ class Buffer:
     place: int = -1  # which input, output or held leaf; the offset in bytes for the arena
     shape: tuple[int, ...] = ()  # as the user sees it
 
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes."""
+        return self.size * self.dtype.itemsize
+
 
 @dataclass(frozen=True, eq=False)
 class Write:

@@ -52,7 +52,8 @@ def pieces(text: Text, counts: Sequence[int], body: Callable[[int, Value], objec
     """
     text.declared.add("declare i32 @sched_yield()")
     text.declared.add("declare i64 @llvm.cttz.i64(i64, i1)")
-    text.functions[_NEXT] = _next()
+    if _NEXT not in text.functions:
+        text.functions[_NEXT] = _next()
     total = sum(counts)
     turn = text.let("load i64, ptr %turn")
     first = text.let(f"udiv i64 {text.let(f'mul i64 %tid, {counts[0]}')}, %threads")

@@ -109,7 +109,7 @@ def _lives(found: Schedule, times: Sequence[int]) -> tuple[dict[Buffer, int], di
 
 
 def _nbytes(buffer: Buffer) -> int:
-    return -(-max(buffer.size * buffer.dtype.itemsize, 1) // ALIGNMENT) * ALIGNMENT
+    return -(-max(buffer.nbytes, 1) // ALIGNMENT) * ALIGNMENT
 
 
 class _Gaps:

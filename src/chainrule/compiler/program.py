@@ -13,7 +13,7 @@ from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads,
 from chainrule.compiler.loops import write_kernel
 from chainrule.compiler.repeats import write_call
 from chainrule.compiler.scalars import emit, type_of
-from chainrule.compiler.sharing import Group, Phase, phases, times, work
+from chainrule.compiler.sharing import Group, Phase, is_whole, phases, times, work
 from chainrule.compiler.text import PRECISE, Text, Value
 
 __all__ = ["ENTRY", "Assembled", "Loop", "assemble", "carried_buffers"]
@@ -149,7 +149,7 @@ class _Part:
         if shared or not few:
             for buffer in self.summed:
                 self.apart[buffer] = self.arena = -(-self.arena // memory.ALIGNMENT) * memory.ALIGNMENT
-                self.arena += _nbytes(buffer)
+                self.arena += buffer.nbytes
         else:
             own = [buffer for buffer in self.found.buffers if buffer not in self.aliased]
             self.near = {buffer: _room(text, buffer) for buffer in _near(own, self.found, self.loop)}
@@ -171,16 +171,14 @@ class _Part:
                 name = f"{ENTRY}_{self.first}_{i}"
                 body = self.text.beside()
                 self._write(body, piece, "%index")
-                lines = "\n".join([*body.on_entry(), *body.lines])
                 more = meeting.ARGUMENTS if self.shared else ""
-                head = f"define internal void @{name}(ptr %table, ptr %flags, i64 %index{more}) noinline {PRECISE}"
-                self.text.functions[name] = f"{head} {{\nentry:\n{lines}\n  ret void\n}}"
+                self.text.define(name, f"ptr %table, ptr %flags, i64 %index{more}", body)
                 self.text.do(f"call void @{name}(ptr %table, ptr %flags, i64 {index}{more})")
         moved = [pair for pair in carried_buffers(self.found, self.loop) if pair[0] not in self.aliased]
         if moved:
-            self._alone(self.text, lambda: self._copy(moved, index))
+            self._alone(lambda: self._copy(moved, index))
         if self.summed:
-            self._alone(self.text, lambda: self._add_up(index))
+            self._alone(lambda: self._add_up(index))
 
     def _add_up(self, index: Value) -> None:
         """The results of this step, added to those of the steps before."""
@@ -194,12 +192,12 @@ class _Part:
     def fetch(self) -> None:
         """Carried values and totals that are near while steps are made: from where they lie."""
         for buffer, here in self._outlasting():
-            _memcpy(self.text, here, self._there(buffer), _nbytes(buffer))
+            _memcpy(self.text, here, self._there(buffer), buffer.nbytes)
 
     def put_back(self) -> None:
         """The same, to where they lie: a record, and the caller, find them there."""
         for buffer, here in self._outlasting():
-            _memcpy(self.text, self._there(buffer), here, _nbytes(buffer))
+            _memcpy(self.text, self._there(buffer), here, buffer.nbytes)
 
     def _outlasting(self) -> list[tuple[Buffer, Value]]:
         carried = [source for _, source in carried_buffers(self.found, self.loop) if source in self.near]
@@ -234,15 +232,15 @@ class _Part:
             else:
                 write_kernel(text, kernel, pointers, share)
 
-    def _alone(self, text: Text, body: Callable[[], object]) -> None:
+    def _alone(self, body: Callable[[], object]) -> None:
         """What is not for several threads."""
-        _by_one(text, self.shared, body)
+        _by_one(self.text, self.shared, body)
 
     def _copy(self, pairs: Sequence[tuple[Buffer, Buffer]], index: Value) -> None:
         """Carried results that have a place of their own, to the inputs that they become."""
         for out, source in pairs:
             here = self._pointers(self.text, dict.fromkeys((out, source)), index)
-            _memcpy(self.text, here[source], here[out], _nbytes(out))
+            _memcpy(self.text, here[source], here[out], out.nbytes)
 
     def _pointers(self, text: Text, used: Mapping[Buffer, None], index: Value) -> dict[Buffer, Value]:
         """The addresses of `used` in the turn `index`."""
@@ -269,9 +267,9 @@ def _near(buffers: Sequence[Buffer], found: Schedule, loop: Loop) -> list[Buffer
     left = _NEAR_ALL
     for buffer in buffers if loop.carried or loop.summed else ():
         inside = buffer in carried or (buffer.kind == "arena" and buffer.place >= 0)
-        if inside and _nbytes(buffer) <= min(_NEAR, left):
+        if inside and buffer.nbytes <= min(_NEAR, left):
             chosen.append(buffer)
-            left -= _nbytes(buffer)
+            left -= buffer.nbytes
     return chosen
 
 
@@ -281,11 +279,7 @@ def _entry(text: Text, place: int) -> Value:
 
 
 def _room(text: Text, buffer: Buffer) -> Value:
-    return text.room(f"[{_nbytes(buffer)} x i8], align {memory.ALIGNMENT}")
-
-
-def _nbytes(buffer: Buffer) -> int:
-    return buffer.size * buffer.dtype.itemsize
+    return text.room(f"[{buffer.nbytes} x i8], align {memory.ALIGNMENT}")
 
 
 def _memcpy(text: Text, to: Value, source: Value, nbytes: int) -> None:
@@ -298,14 +292,14 @@ def _pieces(made: Sequence[Phase]) -> Iterator[list[Phase]]:
     piece: list[Phase] = []
     length = 0
     for phase in made:
-        alone = len(phase) == 1 and not phase[0].extent
+        alone = is_whole(phase)
         for part in [(Group((kernel,)),) for kernel in phase[0].kernels] if alone else [phase]:
             more = sum(_length(kernel) for group in part for kernel in group.kernels)
             if piece and length + more > _LONGEST:
                 yield piece
                 piece, length = [], 0
             length += more
-            if alone and piece and len(piece[-1]) == 1 and not piece[-1][0].extent:
+            if alone and piece and is_whole(piece[-1]):
                 piece[-1] = (Group((*piece[-1][0].kernels, *part[0].kernels)),)
             else:
                 piece.append(part)
@@ -335,7 +329,7 @@ def _moved(
     for buffer in used:
         places = {"input": loop.streamed_in, "output": loop.streamed_out}.get(buffer.kind, frozenset())
         if buffer.place in places:
-            offset = text.let(f"mul nsw i64 {index}, {buffer.size * buffer.dtype.itemsize}")
+            offset = text.let(f"mul nsw i64 {index}, {buffer.nbytes}")
             here[buffer] = text.let(f"getelementptr i8, ptr {pointers[buffer]}, i64 {offset}")
     return here
 

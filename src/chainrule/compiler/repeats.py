@@ -8,7 +8,7 @@ from collections.abc import Hashable, Mapping
 from chainrule.compiler.kernels import Buffer, Kernel
 from chainrule.compiler.loops import write_kernel
 from chainrule.compiler.meeting import Share
-from chainrule.compiler.text import PRECISE, Text, Value
+from chainrule.compiler.text import Text, Value
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["structure", "write_call"]
@@ -24,10 +24,8 @@ def write_call(text: Text, kernel: Kernel, pointers: Mapping[Buffer, Value], sha
         body = text.beside()
         piece = None if share is None else Share("%start", share.rows, "%last", share.columns)
         write_kernel(body, kernel, dict(zip(buffers, names, strict=True)), piece)
-        lines = "\n".join([*body.on_entry(), *body.lines])
         taken = "".join(f", ptr {buffer}" for buffer in names) + ("" if share is None else ", i64 %start, i1 %last")
-        head = f"define internal void @{name}(ptr %flags{taken}) noinline {PRECISE}"
-        text.functions[name] = f"{head} {{\nentry:\n{lines}\n  ret void\n}}"
+        text.define(name, f"ptr %flags{taken}", body)
     given = "".join(f", ptr {pointers.get(buffer, 'null')}" for buffer in buffers)  # null: it is never stored
     given += "" if share is None else f", i64 {share.start}, i1 {share.last}"
     text.do(f"call void @{name}(ptr %flags{given})")

@@ -8,6 +8,7 @@ element is computed within one piece in one order: the same bits with any number
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from chainrule.compiler.axes import all_of, vector_axis
 from chainrule.compiler.kernels import Buffer, Kernel, Product, reads
 from chainrule.formula import Affine, Expr, Var
 
-__all__ = ["MOST_PIECES", "PIECE", "Group", "Phase", "phases", "times"]
+__all__ = ["MOST_PIECES", "PIECE", "Group", "Phase", "is_whole", "phases", "times", "work"]
 
 PIECE = 16  # rows; whole blocks of them, and whole vectors
 MOST_PIECES = 32  # in a phase: they are bits of one word
@@ -110,27 +111,31 @@ def phases(kernels: Sequence[Kernel | Product], same: Mapping[Buffer, Buffer]) -
         uses = _uses(kernel, same)
         if not any(_taken(phase, i, kernel, uses) for phase in _candidates(found, uses)):
             found.append([_Growing(cut_of(kernel), uses, [(i, kernel)])])
+    order = {id(kernel): i for i, kernel in enumerate(kernels)}
     done: list[Phase] = []
-    for phase in found:
-        beside = sum(group.work for group in phase)
-        groups = _joined([group.finished(beside) for group in phase], kernels)
-        if done and len(groups) == len(done[-1]) == 1 and not groups[0].extent and not done[-1][0].extent:
-            done[-1] = (Group((*done[-1][0].kernels, *groups[0].kernels)),)
+    for whole, run in itertools.groupby((_finished(phase, order) for phase in found), is_whole):
+        if whole:
+            done.append((Group(tuple(kernel for (group,) in run for kernel in group.kernels)),))
         else:
-            done.append(groups)
+            done.extend(run)
     return done
+
+
+def is_whole(phase: Phase) -> bool:
+    """Whether nothing of a phase is cut, so that its kernels are computed in order."""
+    return len(phase) == 1 and not phase[0].extent
 
 
 def times(found: Sequence[Phase], kernels: Sequence[Kernel | Product]) -> list[int]:
     """For each kernel when it is computed: kernels of equal times at once, or in any order."""
     at: dict[int, int] = {}
+    now = 0
     for phase in found:
-        for group in phase:
-            for kernel in group.kernels:
-                alone = len(phase) == 1 and not group.extent
-                at[id(kernel)] = max(at.values(), default=-1) + 1 if alone else -1
-        following = max(at.values(), default=-1) + 1
-        at = {key: following if time < 0 else time for key, time in at.items()}
+        in_order = is_whole(phase)
+        for kernel in (kernel for group in phase for kernel in group.kernels):
+            at[id(kernel)] = now
+            now += in_order
+        now += not in_order
     return [at[id(kernel)] for kernel in kernels]
 
 
@@ -168,10 +173,12 @@ def _taken(phase: list[_Growing], i: int, kernel: Kernel | Product, uses: _Uses)
     return True
 
 
-def _joined(groups: Sequence[Group], kernels: Sequence[Kernel | Product]) -> Phase:
+def _finished(phase: Sequence[_Growing], order: Mapping[int, int]) -> Phase:
     """What is not cut is one group. Those with the longest pieces come first, so that no thread is left with one."""
-    whole = {id(kernel) for group in groups if not group.extent for kernel in group.kernels}
-    alone = tuple(kernel for kernel in kernels if id(kernel) in whole)
+    beside = sum(group.work for group in phase)
+    groups = [group.finished(beside) for group in phase]
+    uncut = (kernel for group in groups if not group.extent for kernel in group.kernels)
+    alone = tuple(sorted(uncut, key=lambda kernel: order[id(kernel)]))
     found = [*([Group(alone)] if alone else []), *(group for group in groups if group.extent)]
     return tuple(sorted(found, key=lambda group: -sum(map(_work, group.kernels)) // group.pieces))
 

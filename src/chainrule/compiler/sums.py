@@ -192,10 +192,8 @@ class Sums(Values):
             if width == 1:
                 low, high = (self.text.let(f"extractelement {t} {value}, i64 {lane}") for lane in (0, 1))
             else:
-                low, high = (
-                    self.text.let(f"shufflevector {t} {value}, {t} poison, <{width} x i32> <{_numbers(start, width)}>")
-                    for start in (0, width)
-                )
+                halves = range(width), range(width, 2 * width)
+                low, high = (self._shuffled(value, "poison", dtype, 2 * width, lanes) for lanes in halves)
             value = self._combine(kind, low, high, dtype)
         return value
 
@@ -256,10 +254,6 @@ def _identity(kind: str, dtype: DType) -> Value:
     if dtype.kind == "f":
         return literal(-np.inf, dtype)
     return literal(0 if dtype.kind == "b" else np.iinfo(dtype).min, dtype)
-
-
-def _numbers(start: int, count: int) -> str:
-    return ", ".join(f"i32 {k}" for k in range(start, start + count))
 
 
 def alternate(lanes: int, size: int) -> list[int]:

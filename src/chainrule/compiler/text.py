@@ -65,6 +65,12 @@ class Text:
             for line in (f"  {name} = alloca {kind}", f"  store {kind} {value}, ptr {name}")
         ]
 
+    def define(self, name: str, arguments: str, body: Text) -> None:
+        """A function beside this one, which gives nothing back."""
+        lines = "\n".join([*body.on_entry(), *body.lines])
+        head = f"define internal void @{name}({arguments}) noinline {PRECISE}"
+        self.functions[name] = f"{head} {{\nentry:\n{lines}\n  ret void\n}}"
+
     def start(self, label: str) -> None:
         """The following instructions belong to the block `label`."""
         self.lines.append(f"{label}:")
