@@ -63,7 +63,7 @@ def test_what_is_read_was_written_before(seed: int, nodes: int) -> None:
         assert all(i >= writer for i, k in enumerate(ordered) if buffer in (b for b, _ in reads(k)))
 
 
-WIDTH = 192
+WIDTH = 512
 
 
 def fitted(steps: int = 2) -> tuple[cr.History, int]:
@@ -118,10 +118,10 @@ def test_nothing_is_allocated_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert peak_growth(lambda: np.ones(2**23)) >= 2**25  # so large that the heap has no room for it
     monkeypatch.setattr(Compiled, "call", property(lambda self: watched(self.code.call)))
-    fitted(3000)
-    assert len(grown) > 2 and sum(steps for _, steps in grown) == 3000
+    fitted(1000)
+    assert len(grown) > 2 and sum(steps for _, steps in grown) == 1000
     for more, _ in grown[1:]:  # in the first, pages of the arena and the outputs are touched
-        assert more < 2**17  # one gradient is more than that
+        assert more < 2**19  # half a gradient; Linux counts pages in lots of 32 for each processor, 2**17 bytes
 
 
 def test_the_code_calls_nothing_that_allocates() -> None:
