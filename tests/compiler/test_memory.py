@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.compiler.graphs import random_graph
+from tests.compiler.graphs import random_graph, trained_step
 
 import chainrule as cr
 from chainrule import losses, nn, optim
-from chainrule.autodiff import gradient
-from chainrule.compiler.kernels import Kernel, Product, Schedule, reads, targets
+from chainrule.compiler.kernels import Kernel, Product, reads, targets
 from chainrule.compiler.memory import after_readers, freeing_early, plan
 from chainrule.compiler.merge import merged
-from chainrule.compiler.program import Loop, assemble, carried_buffers
+from chainrule.compiler.program import assemble, carried_buffers
 from chainrule.compiler.runtime import Compiled
 from chainrule.compiler.schedule import schedule
 
@@ -71,20 +70,6 @@ def can_run(kernels: list[Kernel | Product], ordered: list[Kernel | Product]) ->
         assert uses[0] == uses[1]
         writer = ordered.index(uses[1][0])
         assert all(i >= writer for i, k in enumerate(ordered) if buffer in (b for b, _ in reads(k)))
-
-
-def trained_step() -> tuple[Schedule, Loop]:
-    """A step of three layers on a single row: the last weights are updated before the errors of the others are known.
-
-    Those are made with the old ones.
-    """
-    x = cr.Input((1, 6), name="x")
-    weights = [cr.Input(shape, name=f"w{shape[1]}") for shape in ((6, 12), (12, 20), (20, 9))]
-    y = x
-    for w in weights:
-        y = cr.tanh(y @ w)
-    moved = [w - 0.1 * gradient((y * y).sum(), [w])[0] for w in reversed(weights)]
-    return schedule([*weights, x], moved), Loop(carried=((0, 2), (1, 1), (2, 0)))
 
 
 def test_a_carried_value_is_written_over_itself_once_all_have_read_it() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, Used, reads, targets
 
 __all__ = ["ALIGNMENT", "after_readers", "freeing_early", "plan"]
 
@@ -73,32 +73,18 @@ def after_readers(
     stays where one of those is itself a reader.
     """
     over = dict(carried)
-    order = [_Used(kernel, over) for kernel in kernels]
+    order = [Used(kernel, over) for kernel in kernels]
     for out, source in carried:
         at = max((i for i, used in enumerate(order) if out in used.written), default=-1)
         last = max((i for i, used in enumerate(order) if source in used.read), default=-1)
         if not 0 <= at < last:
             continue
-        moved, left = [order[at]], list[_Used]()
+        moved, left = [order[at]], list[Used]()
         for used in order[at + 1 : last + 1]:
             (moved if any(used.follows(other) for other in moved) else left).append(used)
         if not any(source in used.read for used in moved[1:]):
             order[at : last + 1] = [*left, *moved]
     return [used.kernel for used in order]
-
-
-class _Used:
-    """What a kernel reads and writes, and which inputs it may write over."""
-
-    def __init__(self, kernel: Kernel | Product, over: Mapping[Buffer, Buffer]):
-        self.kernel = kernel
-        self.read, self.written = {b for b, _ in reads(kernel)}, set(targets(kernel))
-        self.replaced = {over[b] for b in self.written if b in over}
-
-    def follows(self, other: _Used) -> bool:
-        """Whether it has to stay behind `other`, which comes before it."""
-        replaced = self.replaced & other.read
-        return bool(self.read & other.written or self.written & (other.read | other.written) or replaced)
 
 
 def freeing_early(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler import blas, crew
+from chainrule.compiler.beside import updated_beside
 from chainrule.compiler.costs import Report, costs, own_bytes
 from chainrule.compiler.culprit import culprit
 from chainrule.compiler.frames import Frame, Layout
@@ -230,7 +231,8 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
         found = [_scheduled(part, rows if part is step else None) for part in parts]
         for part in found:
             carried = carried_buffers(part, loop) if part is found[0] else ()
-            part.kernels = regrouped(freeing_early(after_readers(merged(part.kernels), carried), carried))
+            ordered = freeing_early(after_readers(merged(part.kernels), carried), carried)
+            part.kernels = updated_beside(regrouped(ordered), carried)
         made = assemble(found[0], loop, *found[1:])
         routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
         symbols = {routine: blas.address(routine) for routine in routines}
