@@ -309,7 +309,7 @@ def _pieces(made: Sequence[Phase]) -> Iterator[list[Phase]]:
 
 
 def _length(kernel: Kernel | Product) -> int:
-    return 1 if isinstance(kernel, Product) else sum(1 for write in kernel.writes for _ in all_of(write.value))
+    return 1 if isinstance(kernel, Product) else sum(1 for write in kernel.written for _ in all_of(write.value))
 
 
 def carried_buffers(found: Schedule, loop: Loop | None) -> list[tuple[Buffer, Buffer]]:
@@ -347,8 +347,8 @@ def _in_place(found: Schedule, loop: Loop) -> dict[Buffer, Buffer]:
         writer = found.kernels[at]
         if isinstance(writer, Product) or writer.zeroes or any(out in targets(k) for k in found.kernels[at + 1 :]):
             continue
-        mine = next(k for k, write in enumerate(writer.writes) if write.target is out)
-        place, after = writer.writes[mine].place, replace(writer, writes=writer.writes[mine + 1 :])
+        mine = next(k for k, write in enumerate(writer.written) if write.target is out)
+        place, after = writer.written[mine].place, replace(writer, writes=writer.written[mine + 1 :], beside=())
         if any(b is source for b, _ in reads(after)):
             continue
         same_place = all(offset == place for b, offset in reads(writer) if b is source)
