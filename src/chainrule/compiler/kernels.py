@@ -10,7 +10,7 @@ from chainrule.formula import Affine, Expr, Var
 from chainrule.graph import Node
 
 __all__ = [
-    "Buffer", "Kernel", "Product", "Rows", "Schedule", "Write", "expressions", "reads", "strides_of", "targets",
+    "Buffer", "Kernel", "Product", "Rows", "Schedule", "Used", "Write", "expressions", "reads", "strides_of", "targets",
     "without_nodes",
 ]  # fmt: skip
 
@@ -53,6 +53,12 @@ class Kernel:
     ordered: Var | None = None  # turns of this one must follow one another
     alone: bool = False  # no other kernel joins its loops
     zeroes: bool = False  # the whole (one) target becomes 0 first; `space` may then be written in part
+    beside: tuple[Write, ...] = ()  # for every `space` and every term of its one sum, in the loop of that
+
+    @property
+    def written(self) -> tuple[Write, ...]:
+        """All that it writes."""
+        return (*self.writes, *self.beside)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,21 +97,22 @@ class Rows:
 
 def targets(kernel: Kernel | Product) -> list[Buffer]:
     """What a kernel writes."""
-    return [kernel.target] if isinstance(kernel, Product) else [write.target for write in kernel.writes]
+    return [kernel.target] if isinstance(kernel, Product) else [write.target for write in kernel.written]
 
 
 def without_nodes(kernel: Kernel | Product) -> Kernel | Product:
     """The same kernel without the graph it came from."""
     if isinstance(kernel, Product):
         return replace(kernel, node=None)
-    return replace(kernel, writes=tuple(replace(write, node=None) for write in kernel.writes))
+    writes, beside = (tuple(replace(w, node=None) for w in part) for part in (kernel.writes, kernel.beside))
+    return replace(kernel, writes=writes, beside=beside)
 
 
 def expressions(kernel: Kernel) -> Iterator[Expr]:
     """Every expression of a kernel once, those that say where it reads and writes included."""
     seen: set[int] = set()
-    stack = [write.value for write in kernel.writes]
-    stack += [var.value for write in kernel.writes for var, _ in write.place.terms if var.value is not None]
+    stack = [write.value for write in kernel.written]
+    stack += [var.value for write in kernel.written for var, _ in write.place.terms if var.value is not None]
     while stack:
         expr = stack.pop()
         if id(expr) not in seen:
@@ -122,6 +129,20 @@ def reads(kernel: Kernel | Product) -> Iterator[tuple[Buffer, Affine | None]]:
         yield kernel.b[0], None
     else:
         yield from (expr.data for expr in expressions(kernel) if expr.op == "read")
+
+
+class Used:
+    """What a kernel reads and writes, and which inputs it may write `over`."""
+
+    def __init__(self, kernel: Kernel | Product, over: Mapping[Buffer, Buffer]):
+        self.kernel = kernel
+        self.read, self.written = {b for b, _ in reads(kernel)}, set(targets(kernel))
+        self.replaced = {over[b] for b in self.written if b in over}
+
+    def follows(self, other: Used) -> bool:
+        """Whether it has to stay behind `other`, which comes before it."""
+        replaced = self.replaced & other.read
+        return bool(self.read & other.written or self.written & (other.read | other.written) or replaced)
 
 
 def strides_of(shape: Sequence[int]) -> list[int]:

@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 
 from chainrule.compiler import blas
 from chainrule.compiler.axes import all_of, crossing_axis, strips, vector_axis
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Write, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Product, targets
 from chainrule.compiler.meeting import Share
-from chainrule.compiler.scalars import type_of
 from chainrule.compiler.sharing import PIECE
 from chainrule.compiler.sums import ACCUMULATORS, UNROLLED, UNROLLED_TOTAL, VECTOR_BYTES, most_lanes
 from chainrule.compiler.text import Text, Value
@@ -62,7 +61,7 @@ class _Loops(Transposes):
         elif vector is not None:
             self._strips(vector)
         else:
-            self._store()
+            self._store_all()
 
     def _for(self, var: Var, body: Callable[[], None]) -> None:
         """`body` for every value of `var`, written out if they are few."""
@@ -172,7 +171,7 @@ class _Loops(Transposes):
                 self._sum_together(expr, made)
             for strip in made:
                 with self._in(strip):
-                    self._store()
+                    self._store_all()
         return []
 
     def _is_turned(self, along: Var, rows: Var) -> bool:
@@ -209,25 +208,10 @@ class _Loops(Transposes):
                 found.append(expr)
         return found
 
-    def _store(self) -> None:
+    def _store_all(self) -> None:
         """One element of every result (or one strip)."""
         for write in self.kernel.writes:
-            value = self._value(write.value)
-            self.scopes[-1][id(write.target), self.context] = value
-            if write.stored:
-                self._write(write, value)
-
-    def _write(self, write: Write, value: Value) -> None:
-        dtype, width = write.target.dtype, self.width
-        if width == 1 or write.place.stride(self.along) == 1:  # type: ignore[arg-type]
-            address = self._address(write.target, self._offset(write.place))
-            if write.adds:
-                value = self._add(self._load(address, dtype, width), value, dtype)
-            self._put(address, value, dtype, width)
-            return
-        for lane, offset in enumerate(self._lane_offsets(write.place)):
-            one = self.text.let(f"extractelement {type_of(dtype, width)} {value}, i64 {lane}")
-            self._put(self._address(write.target, offset), one, dtype, 1)
+            self._store(write)
 
     def _hoist_all(self, unbound: set[Var]) -> None:
         for write in self.kernel.writes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from chainrule.compiler import meeting, memory
 from chainrule.compiler.axes import all_of
 from chainrule.compiler.crew import yielding
+from chainrule.compiler.denormals import flushed
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
 from chainrule.compiler.loops import write_kernel
 from chainrule.compiler.repeats import write_call
@@ -81,7 +82,7 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     if loop is None:
         body.once("0")
     else:
-        text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period, shared))
+        flushed(text, lambda: text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period, shared)))
     text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
     lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
@@ -308,7 +309,7 @@ def _pieces(made: Sequence[Phase]) -> Iterator[list[Phase]]:
 
 
 def _length(kernel: Kernel | Product) -> int:
-    return 1 if isinstance(kernel, Product) else sum(1 for write in kernel.writes for _ in all_of(write.value))
+    return 1 if isinstance(kernel, Product) else sum(1 for write in kernel.written for _ in all_of(write.value))
 
 
 def carried_buffers(found: Schedule, loop: Loop | None) -> list[tuple[Buffer, Buffer]]:
@@ -346,8 +347,8 @@ def _in_place(found: Schedule, loop: Loop) -> dict[Buffer, Buffer]:
         writer = found.kernels[at]
         if isinstance(writer, Product) or writer.zeroes or any(out in targets(k) for k in found.kernels[at + 1 :]):
             continue
-        mine = next(k for k, write in enumerate(writer.writes) if write.target is out)
-        place, after = writer.writes[mine].place, replace(writer, writes=writer.writes[mine + 1 :])
+        mine = next(k for k, write in enumerate(writer.written) if write.target is out)
+        place, after = writer.written[mine].place, replace(writer, writes=writer.written[mine + 1 :], beside=())
         if any(b is source for b, _ in reads(after)):
             continue
         same_place = all(offset == place for b, offset in reads(writer) if b is source)

@@ -36,10 +36,10 @@ def structure(kernel: Kernel) -> tuple[Hashable, list[Buffer]]:
     found = _Structure()
     space = tuple(found.var(var) for var in kernel.space)
     writes = tuple(
-        (found.expr(w.value), found.place(w.place), found.buffer(w.target), w.adds, w.stored) for w in kernel.writes
+        (found.expr(w.value), found.place(w.place), found.buffer(w.target), w.adds, w.stored) for w in kernel.written
     )
     ordered = None if kernel.ordered is None else found.var(kernel.ordered)
-    return (tuple(found.described), space, writes, ordered, kernel.zeroes), list(found.buffers)
+    return (tuple(found.described), space, writes, len(kernel.beside), ordered, kernel.zeroes), list(found.buffers)
 
 
 class _Structure:

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler import blas, crew
+from chainrule.compiler.beside import updated_beside
 from chainrule.compiler.chains import shortened
 from chainrule.compiler.costs import Report, costs, own_bytes
 from chainrule.compiler.culprit import culprit
 from chainrule.compiler.frames import Frame, Layout
 from chainrule.compiler.kernels import Product, Rows, Schedule, without_nodes
-from chainrule.compiler.memory import freeing_early
+from chainrule.compiler.memory import after_readers, freeing_early
 from chainrule.compiler.merge import merged
 from chainrule.compiler.program import ENTRY, Loop, assemble, carried_buffers
 from chainrule.compiler.pseudocode import printed
@@ -231,7 +232,8 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
         found = [_scheduled(part, rows if part is step else None) for part in parts]
         for part in found:
             carried = carried_buffers(part, loop) if part is found[0] else ()
-            part.kernels = shortened(regrouped(freeing_early(merged(part.kernels), carried)), carried)
+            ordered = freeing_early(after_readers(merged(part.kernels), carried), carried)
+            part.kernels = updated_beside(shortened(regrouped(ordered), carried), carried)
         made = assemble(found[0], loop, *found[1:])
         routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
         symbols = {routine: blas.address(routine) for routine in routines}

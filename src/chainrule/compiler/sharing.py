@@ -210,7 +210,7 @@ def _uses(kernel: Kernel | Product, same: Mapping[Buffer, Buffer]) -> _Uses:
         found.add(_place_of(kernel.b[0], same), False, False)
         return found
     row = _row(kernel)
-    places = [(write.target, write.place, True) for write in kernel.writes]
+    places = [(write.target, write.place, True) for write in kernel.written]
     places += [(buffer, place, False) for buffer, place in reads(kernel) if place is not None]
     for buffer, place, written in places:
         found.add(_place_of(buffer, same), written, row is not None and _aligned(place, row, buffer.size))
@@ -234,7 +234,9 @@ def _work(kernel: Kernel | Product) -> int:
     """Scalar operations."""
     if isinstance(kernel, Product):
         return math.prod(kernel.sizes)
-    return math.prod(var.size for var in kernel.space) * sum(_operations(write.value) for write in kernel.writes)
+    beside = sum(write.target.size * _operations(write.value) for write in kernel.beside)
+    turns = math.prod(var.size for var in kernel.space)
+    return turns * sum(_operations(write.value) for write in kernel.writes) + beside
 
 
 def _operations(value: Expr) -> int:

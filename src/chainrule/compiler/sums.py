@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from chainrule.compiler.axes import all_of, crossing_axis, strips, sum_axis
+from chainrule.compiler.kernels import Write
 from chainrule.compiler.scalars import FLAGS, emit, literal, splat, type_of
 from chainrule.compiler.text import Value
 from chainrule.compiler.values import INDEX, Strip, Values
@@ -39,7 +40,7 @@ class Sums(Values):
         first = _identity(kind, expr.dtype)
         if not all(var.size for var in over):
             return splat(self.text, first, expr.dtype, self.width)
-        self._hoist(body, set(over) | self._unbound())
+        self._hoist_terms(body, over)
         crossing = crossing_axis(self.kernel, expr, self.along) if self.along is not None and self.width > 1 else None
         if crossing is not None:
             return self._crossing(expr, kind, [var for var in over if var is not crossing], crossing)
@@ -76,6 +77,8 @@ class Sums(Values):
     def _plus(self, kind: str, total: Value, body: Expr, dtype: DType, strip: Strip) -> Value:
         with self._in(strip):
             found = self._combine(kind, total, self._value(body), dtype)
+            for write in self.kernel.beside:
+                self._store(write)
             if not self.active:
                 return found
             t = type_of(dtype, self.width)
@@ -122,6 +125,7 @@ class Sums(Values):
         read once for all of them, and at the end 8 vectors are folded together to one, a sum in each lane.
         """
         (body,), dtype, along, width = expr.args, expr.dtype, self.along, self.width
+        over = expr.data[1]
         assert along is not None
         lanes = min(VECTOR_BYTES // dtype.itemsize, 1 << (var.size - 1).bit_length())
         first, shared = self.bound[along], (along, self._context())
@@ -133,6 +137,10 @@ class Sums(Values):
                 return self._accumulate(kind, dtype, outer, carried, body, made)
 
         self.along, self.still = var, shared
+        for row in rows:
+            with self._in(row):
+                for write in self.kernel.beside:
+                    self._hoist(write.value, set(over))
         totals = [splat(self.text, _identity(kind, dtype), dtype, lanes)] * width
         totals = self._along_row(turn, totals, dtype, var.size, lanes)
         self.along, self.still = along, None
@@ -143,7 +151,7 @@ class Sums(Values):
     def _along_row(self, turn: _Turn, totals: list[Value], dtype: DType, size: int, lanes: int) -> list[Value]:
         """`turn` at every vector of an axis; at the last one only the lanes within the axis are read."""
         whole = size // lanes * lanes
-        if whole // lanes <= UNROLLED // 2:
+        if whole // lanes <= (1 if self.kernel.beside else UNROLLED // 2):
             for i in range(0, whole, lanes):
                 totals = turn(str(i), totals)
         else:
@@ -232,11 +240,35 @@ class Sums(Values):
         totals = []
         for strip in made:
             with self._in(strip):
-                self._hoist(body, {*over, *self._unbound()})
+                self._hoist_terms(body, over)
                 totals.append(splat(self.text, _identity(kind, expr.dtype), expr.dtype, strip.width))
         totals = self._accumulate(kind, expr.dtype, over, totals, body, made)
         for strip, total in zip(made, totals, strict=True):
             self.scopes[-1][id(expr), strip.context] = total
+
+    def _hoist_terms(self, body: Expr, over: Sequence[Var]) -> None:
+        """Computes now what the terms of a sum need that is the same in all of them."""
+        for value in (body, *(write.value for write in self.kernel.beside)):
+            self._hoist(value, {*over, *self._unbound()})
+
+    def _store(self, write: Write) -> None:
+        """One element of a result (or one strip); what reads it there finds it in a register."""
+        value = self._value(write.value)
+        self.scopes[-1][id(write.target), self.context] = value
+        if write.stored:
+            self._write(write, value)
+
+    def _write(self, write: Write, value: Value) -> None:
+        dtype, width = write.target.dtype, self.width
+        if width == 1 or write.place.stride(self.along) == 1:  # type: ignore[arg-type]
+            address = self._address(write.target, self._offset(write.place))
+            if write.adds:
+                value = self._add(self._load(address, dtype, width), value, dtype)
+            self._put(address, value, dtype, width)
+            return
+        for lane, offset in enumerate(self._lane_offsets(write.place)):
+            one = self.text.let(f"extractelement {type_of(dtype, width)} {value}, i64 {lane}")
+            self._put(self._address(write.target, offset), one, dtype, 1)
 
     def _add(self, a: Value, b: Value, dtype: DType) -> Value:
         return emit(self.text, "add", [a, b], [dtype, dtype], dtype, self.width)

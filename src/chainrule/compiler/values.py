@@ -167,7 +167,14 @@ class Values:
     def _put(self, address: Value, value: Value, dtype: DType, width: int) -> None:
         if dtype.kind == "b":
             value, dtype = emit(self.text, "cast", [value], [dtype], np.dtype("uint8"), width), np.dtype("uint8")
-        self.text.do(f"store {type_of(dtype, width)} {value}, ptr {address}, align {dtype.itemsize}")
+        t = type_of(dtype, width)
+        if width == 1 or not self.active:
+            self.text.do(f"store {t} {value}, ptr {address}, align {dtype.itemsize}")
+            return
+        kind, mask = f"v{width}{'f' if dtype.kind == 'f' else 'i'}{8 * dtype.itemsize}", f"<{width} x i1>"
+        self.text.declared.add(f"declare void @llvm.masked.store.{kind}.p0({t}, ptr, i32, {mask})")
+        given = f"{t} {value}, ptr {address}, i32 {dtype.itemsize}, {mask} {self._mask(width)}"
+        self.text.do(f"call void @llvm.masked.store.{kind}.p0({given})")
 
     def _shifted(self, offset: Value, by: int) -> Value:
         if not offset.startswith("%"):
