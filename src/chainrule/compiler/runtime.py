@@ -21,7 +21,7 @@ from chainrule.compiler.costs import Report, costs, own_bytes
 from chainrule.compiler.culprit import culprit
 from chainrule.compiler.frames import Frame, Layout
 from chainrule.compiler.kernels import Product, Rows, Schedule, without_nodes
-from chainrule.compiler.memory import after_readers, freeing_early
+from chainrule.compiler.memory import ALIGNMENT, after_readers, freeing_early
 from chainrule.compiler.merge import merged
 from chainrule.compiler.program import ENTRY, Loop, assemble, carried_buffers
 from chainrule.compiler.pseudocode import printed
@@ -105,7 +105,7 @@ class CompiledLoop:
         self._machine.run(arrays, periods, steps)
 
     def trim(self) -> None:
-        """Let go of large memory that the next run makes anew."""
+        """Let go of the arrays that were given, and of large memory that the next run makes anew."""
         self._machine.trim()
 
 
@@ -126,6 +126,7 @@ class _Machine:
                 rule, repair = "this placeholder is given no value", "List it as an input: make it an argument."
                 raise OptionError(explain("a compiled function", leaf.describe(), rule, repair))
         self._arenas: list[np.ndarray] = []
+        self._table = _Table(self.compiled)
 
     def run(
         self,
@@ -134,24 +135,21 @@ class _Machine:
         steps: int = 1,
     ) -> None:
         """Runs on (inputs, outputs) of every part."""
-        table: list[int] = []
-        alive: list[Any] = []
-        code = self.compiled
-        self._arenas = self._arenas or [np.empty(code.arena + 64, np.uint8)] * len(code.arenas)
+        code, entry = self.compiled, 0
+        self._arenas = self._arenas or [_aligned(code.arena)] * len(code.arenas)
         for places, leaves, arena, (inputs, outputs) in zip(code.places, self.held, self._arenas, arrays, strict=True):
-            held = [np.ascontiguousarray(leaf.value) for leaf in leaves]
-            alive.append(held)
-            given = {"input": inputs, "held": held, "output": outputs}
-            table += [_address(given[kind][place]) for kind, place in places]
-            table.append(-(-_address(arena) // 64) * 64)
-        pointers = (ctypes.c_void_p * len(table))(*table)
+            given = {"input": inputs, "held": [np.ascontiguousarray(leaf.value) for leaf in leaves], "output": outputs}
+            for array in (*[given[kind][place] for kind, place in places], arena):
+                self._table.put(entry, array)
+                entry += 1
         with blas.one_thread() if code.calls_blas else nullcontext():
-            flags = code.call(ctypes.addressof(pointers), periods, steps)
+            flags = code.call(self._table.address, periods, steps)
         if flags:
             raise _out_of_range()
 
     def trim(self) -> None:
-        """Drop the arenas if they are large."""
+        """Let go of what was given, and of the arenas if they are large."""
+        self._table = _Table(self.compiled)
         if sum(self.compiled.arenas) > _LARGE:
             self._arenas = []
 
@@ -159,9 +157,32 @@ class _Machine:
 _LARGE = 2**20  # bytes of an arena that is made anew, rather than kept where nothing runs
 
 
+class _Table:
+    """The pointers that machine code takes. Where an array that was there before lies is not asked for again."""
+
+    def __init__(self, code: Compiled):
+        entries = sum(len(places) + 1 for places in code.places)
+        self._pointers = (ctypes.c_void_p * entries)()
+        self._arrays: list[Any] = [None] * entries  # alive, so that another in their place is another object
+        self.address = ctypes.addressof(self._pointers)
+
+    def put(self, entry: int, array: Any) -> None:
+        """Where `array` lies, as this entry."""
+        if array is not self._arrays[entry]:
+            self._pointers[entry], self._arrays[entry] = _address(array), array
+
+
+def _aligned(nbytes: int) -> np.ndarray:
+    memory = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -_address(memory) % ALIGNMENT
+    return memory[start : start + nbytes]
+
+
 def _address(array: Any) -> int:
     """Where a contiguous array lies. By its buffer, where it gives one: that takes a third of the time of `ctypes`."""
-    if array.flags.writeable and array.nbytes:
+    if not array.nbytes:
+        return 0
+    if array.flags.writeable:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))
     return int(array.ctypes.data)
 
