@@ -10,15 +10,15 @@ import numpy as np
 
 from chainrule.compiler.axes import all_of, crossing_axis, strips, sum_axis
 from chainrule.compiler.kernels import Write
+from chainrule.compiler.padding import VECTOR_BYTES
 from chainrule.compiler.scalars import FLAGS, emit, literal, splat, type_of
 from chainrule.compiler.text import Value
 from chainrule.compiler.values import INDEX, Strip, Values
 from chainrule.dtypes import DType
 from chainrule.formula import Expr, Var
 
-__all__ = ["ACCUMULATORS", "VECTOR_BYTES", "Sums", "alternate", "most_lanes"]
+__all__ = ["ACCUMULATORS", "Sums", "alternate", "most_lanes"]
 
-VECTOR_BYTES = 64
 ACCUMULATORS = 4  # vectors carried by one sum, to hide the latency of the addition
 UNROLLED = 8  # loops of up to so many turns are written out
 UNROLLED_TOTAL = 64
@@ -129,7 +129,8 @@ class Sums(Values):
         assert along is not None
         lanes = min(VECTOR_BYTES // dtype.itemsize, 1 << (var.size - 1).bit_length())
         first, shared = self.bound[along], (along, self._context())
-        rows = [Strip(self._context(), lanes, self._context(), {along: self._shifted(first, k)}) for k in range(width)]
+        count = width if first.startswith("%") else min(width, along.size - int(first))  # the others lie in a gap
+        rows = [Strip(self._context(), lanes, self._context(), {along: self._shifted(first, k)}) for k in range(count)]
 
         def turn(i: Value, carried: list[Value]) -> list[Value]:
             made = [replace(row, bound={**row.bound, var: i}) for row in rows]
@@ -141,8 +142,8 @@ class Sums(Values):
             with self._in(row):
                 for write in self.kernel.beside:
                     self._hoist(write.value, set(over))
-        totals = [splat(self.text, _identity(kind, dtype), dtype, lanes)] * width
-        totals = self._along_row(turn, totals, dtype, var.size, lanes)
+        none = splat(self.text, _identity(kind, dtype), dtype, lanes)
+        totals = self._along_row(turn, [none] * count, dtype, var.size, lanes) + [none] * (width - count)
         self.along, self.still = along, None
         found = self._lanes_folded(kind, totals, dtype, lanes)
         self.width = width
@@ -264,7 +265,7 @@ class Sums(Values):
             address = self._address(write.target, self._offset(write.place))
             if write.adds:
                 value = self._add(self._load(address, dtype, width), value, dtype)
-            self._put(address, value, dtype, width)
+            self._put(address, value, dtype, width, self._masked(write.target, write.place))
             return
         for lane, offset in enumerate(self._lane_offsets(write.place)):
             one = self.text.let(f"extractelement {type_of(dtype, width)} {value}, i64 {lane}")
