@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from chainrule.compiler import meeting, memory
 from chainrule.compiler.axes import all_of
 from chainrule.compiler.crew import yielding
+from chainrule.compiler.denormals import flushed
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
 from chainrule.compiler.loops import write_kernel
 from chainrule.compiler.padding import Padded, padded
@@ -82,7 +83,7 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     if loop is None:
         body.once("0")
     else:
-        text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period, shared))
+        flushed(text, lambda: text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period, shared)))
     text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
     lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
