@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from chainrule.aligned import ALIGNMENT
 from chainrule.compiler import meeting, memory
 from chainrule.compiler.axes import all_of
 from chainrule.compiler.crew import yielding
@@ -171,7 +172,7 @@ class _Part:
 
     def _set_apart(self, buffer: Buffer) -> None:
         """A place of its own in the arena."""
-        self.apart[buffer] = self.arena = -(-self.arena // memory.ALIGNMENT) * memory.ALIGNMENT
+        self.apart[buffer] = self.arena = -(-self.arena // ALIGNMENT) * ALIGNMENT
         self.arena += buffer.nbytes
 
     def once(self, index: Value) -> None:
@@ -305,8 +306,8 @@ def _entry(text: Text, place: int) -> Value:
 
 
 def _room(text: Text, buffer: Buffer) -> Value:
-    nbytes = -(-buffer.nbytes // memory.ALIGNMENT) * memory.ALIGNMENT  # with the gap that there may be
-    return text.room(f"[{nbytes} x i8], align {memory.ALIGNMENT}")
+    nbytes = -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT  # with the gap that there may be
+    return text.room(f"[{nbytes} x i8], align {ALIGNMENT}")
 
 
 def _copy_rows(text: Text, each: Padded, to: tuple[Value, int], source: tuple[Value, int]) -> None:

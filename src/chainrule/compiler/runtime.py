@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import aligned
 from chainrule.compiler import blas, crew
 from chainrule.compiler.beside import updated_beside
 from chainrule.compiler.costs import Report, costs, own_bytes
@@ -136,13 +137,13 @@ class _Machine:
         table: list[int] = []
         alive: list[Any] = []
         code = self.compiled
-        self._arenas = self._arenas or [np.empty(code.arena + 64, np.uint8)] * len(code.arenas)
+        self._arenas = self._arenas or [aligned.empty((code.arena,), np.dtype("uint8"))] * len(code.arenas)
         for places, leaves, arena, (inputs, outputs) in zip(code.places, self.held, self._arenas, arrays, strict=True):
             held = [np.ascontiguousarray(leaf.value) for leaf in leaves]
             alive.append(held)
             given = {"input": inputs, "held": held, "output": outputs}
             table += [_address(given[kind][place]) for kind, place in places]
-            table.append(-(-_address(arena) // 64) * 64)
+            table.append(_address(arena))
         pointers = (ctypes.c_void_p * len(table))(*table)
         with blas.one_thread() if code.calls_blas else nullcontext():
             flags = code.call(ctypes.addressof(pointers), periods, steps)
