@@ -17,6 +17,7 @@ import numpy as np
 from chainrule import aligned
 from chainrule.compiler import blas, crew
 from chainrule.compiler.beside import updated_beside
+from chainrule.compiler.chains import shortened
 from chainrule.compiler.costs import Report, costs, own_bytes
 from chainrule.compiler.culprit import culprit
 from chainrule.compiler.frames import Frame, Layout
@@ -233,7 +234,7 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
         for part in found:
             carried = carried_buffers(part, loop) if part is found[0] else ()
             ordered = freeing_early(after_readers(merged(part.kernels), carried), carried)
-            part.kernels = updated_beside(regrouped(ordered), carried)
+            part.kernels = updated_beside(shortened(regrouped(ordered), carried), carried)
         made = assemble(found[0], loop, *found[1:])
         routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
         symbols = {routine: blas.address(routine) for routine in routines}
