@@ -43,7 +43,7 @@ class Values:
     def __init__(self, text: Text, kernel: Kernel, pointers: dict[Buffer, Value]):
         self.text, self.kernel, self.pointers = text, kernel, pointers
         self.bound: dict[Var, Value] = {}
-        self.scopes: list[dict[tuple[int, int], Value]] = [{}]
+        self.scopes: list[dict[tuple[int, ...], Value]] = [{}]
         self.width = 1  # lanes of the vector variable `along`
         self.context = self.row = self.contexts = 0  # which strip, and which row, values belong to; 0: to none
         self.along: Var | None = None
@@ -194,9 +194,7 @@ class Values:
     def _value(self, expr: Expr) -> Value:
         """The value in all lanes."""
         if self.width > 1 and not self._is_vector(expr):
-            with self._one_lane():
-                one = self._value(expr)
-            return splat(self.text, one, expr.dtype, self.width)
+            return self._splat(expr)
         if expr.op == "const":
             return splat(self.text, literal(expr.data, expr.dtype), expr.dtype, self.width)
         context = self.context if self.still is None or self.still[0] in expr.needs else self.still[1]
@@ -207,6 +205,17 @@ class Values:
         value = self._computed(expr)
         self.scopes[-1][key] = value
         self.kept.append(expr)
+        return value
+
+    def _splat(self, expr: Expr) -> Value:
+        """What is the same in all lanes, in a vector; it is made once as well."""
+        width = self.width
+        with self._one_lane():
+            one, key = self._value(expr), (id(expr), self.context, width)
+        for scope in reversed(self.scopes):
+            if key in scope:
+                return scope[key]
+        self.scopes[-1][key] = value = splat(self.text, one, expr.dtype, width)
         return value
 
     def _computed(self, expr: Expr) -> Value:
