@@ -25,6 +25,7 @@ class Buffer:
     kind: str  # "input", "output", "held" (a leaf's own array) or "arena"
     place: int = -1  # which input, output or held leaf; the offset in bytes for the arena
     shape: tuple[int, ...] = ()  # as the user sees it
+    room: int = 0  # the elements that a row takes, if there is a gap behind it
 
     @property
     def nbytes(self) -> int:

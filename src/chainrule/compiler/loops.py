@@ -13,8 +13,9 @@ from chainrule.compiler import blas
 from chainrule.compiler.axes import all_of, crossing_axis, strips, vector_axis
 from chainrule.compiler.kernels import Buffer, Kernel, Product, targets
 from chainrule.compiler.meeting import Share
+from chainrule.compiler.padding import VECTOR_BYTES, has_room
 from chainrule.compiler.sharing import PIECE
-from chainrule.compiler.sums import ACCUMULATORS, UNROLLED, UNROLLED_TOTAL, VECTOR_BYTES, most_lanes
+from chainrule.compiler.sums import ACCUMULATORS, UNROLLED, UNROLLED_TOTAL, most_lanes
 from chainrule.compiler.text import Text, Value
 from chainrule.compiler.transposes import Transposes
 from chainrule.compiler.values import Strip
@@ -138,7 +139,39 @@ class _Loops(Transposes):
         self._through(outer, rows, block, single)
 
     def _cut(self, var: Var) -> list[tuple[int, int, int]]:
-        return list(strips(var.size, _lanes(self.kernel, var)))
+        """The strips of an axis. Where there is a gap behind it, the last one is a whole vector."""
+        most = _lanes(self.kernel, var)
+        lanes = VECTOR_BYTES // max(write.value.dtype.itemsize for write in self.kernel.writes)
+        if var.size % lanes == 0 or not self._ends_in_gap(var, lanes):
+            return list(strips(var.size, most))
+        whole = var.size // lanes * lanes
+        return [*strips(whole, most), (whole, whole + lanes, lanes)]
+
+    def _ends_in_gap(self, var: Var, lanes: int) -> bool:
+        """Whether all that is read and written along an axis has a gap behind it that makes its vectors whole.
+
+        The sums of rows (`Sums._crossing`) read no further rows.
+        """
+        extent = -(-var.size // lanes) * lanes
+        writes = self.kernel.writes if self._sums_rows(var) else self.kernel.written
+        if not all(has_room(write.target, write.place, var, extent) for write in writes if write.stored):
+            return False
+        stack = [write.value for write in writes]
+        while stack:
+            expr = stack.pop()
+            if var not in expr.needs or (expr.op == "reduce" and crossing_axis(self.kernel, expr, var) is not None):
+                continue
+            if expr.dtype.kind not in "fb" or (
+                expr.op == "read" and not has_room(expr.data[0], expr.place, var, extent)
+            ):
+                return False
+            stack.extend(expr.args)
+        return True
+
+    def _sums_rows(self, var: Var) -> bool:
+        """Whether every lane of an axis has a sum of its own row, which strips do not share."""
+        sums = (e for write in self.kernel.writes for e in all_of(write.value) if e.op == "reduce")
+        return any(crossing_axis(self.kernel, e, var) is not None for e in sums)
 
     def _strips(self, var: Var, rows: Sequence[dict[Var, Value]] = ({},)) -> None:
         """The vector axis in strips, all at once where a sum then keeps all its accumulators in registers.
@@ -150,7 +183,8 @@ class _Loops(Transposes):
         self.along = var
         found = self._cut(var)
         start, stop, most = found[0]
-        looped = var.size > (_TOGETHER if len(rows) == 1 else 1) * most and stop > 2 * most
+        together = _TOGETHER if len(rows) == 1 and not self._sums_rows(var) else 1
+        looped = var.size > together * most and stop > 2 * most
         if looped:
             self.text.loop(start, stop, most, [], lambda i, _: self._together(var, [(i, most)], rows))
         rest = [(str(i), width) for a, b, width in found[looped:] for i in range(a, b, width)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Sequence
 
+from chainrule.aligned import ALIGNMENT
 from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, Used, reads, targets
 
-__all__ = ["ALIGNMENT", "after_readers", "freeing_early", "plan"]
+__all__ = ["after_readers", "freeing_early", "plan"]
 
 _MOST_SORTED = 500  # buffers that are placed by size: that takes time with their square
-ALIGNMENT = 64  # a cache line, and the widest vector
 
 
 def plan(found: Schedule, times: Sequence[int] | None = None) -> int:

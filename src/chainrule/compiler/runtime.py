@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import aligned
 from chainrule.compiler import blas, crew
 from chainrule.compiler.beside import updated_beside
 from chainrule.compiler.chains import shortened
@@ -21,7 +22,7 @@ from chainrule.compiler.costs import Report, costs, own_bytes
 from chainrule.compiler.culprit import culprit
 from chainrule.compiler.frames import Frame, Layout
 from chainrule.compiler.kernels import Product, Rows, Schedule, without_nodes
-from chainrule.compiler.memory import ALIGNMENT, after_readers, freeing_early
+from chainrule.compiler.memory import after_readers, freeing_early
 from chainrule.compiler.merge import merged
 from chainrule.compiler.program import ENTRY, Loop, assemble, carried_buffers
 from chainrule.compiler.pseudocode import printed
@@ -136,7 +137,7 @@ class _Machine:
     ) -> None:
         """Runs on (inputs, outputs) of every part."""
         code, entry = self.compiled, 0
-        self._arenas = self._arenas or [_aligned(code.arena)] * len(code.arenas)
+        self._arenas = self._arenas or [aligned.empty((code.arena,), np.dtype("uint8"))] * len(code.arenas)
         for places, leaves, arena, (inputs, outputs) in zip(code.places, self.held, self._arenas, arrays, strict=True):
             given = {"input": inputs, "held": [np.ascontiguousarray(leaf.value) for leaf in leaves], "output": outputs}
             for array in (*[given[kind][place] for kind, place in places], arena):
@@ -170,12 +171,6 @@ class _Table:
         """Where `array` lies, as this entry."""
         if array is not self._arrays[entry]:
             self._pointers[entry], self._arrays[entry] = _address(array), array
-
-
-def _aligned(nbytes: int) -> np.ndarray:
-    memory = np.empty(nbytes + ALIGNMENT, np.uint8)
-    start = -_address(memory) % ALIGNMENT
-    return memory[start : start + nbytes]
 
 
 def _address(array: Any) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 
 from chainrule.compiler.elementary import ELEMENTARY
 from chainrule.compiler.kernels import Buffer, Kernel
+from chainrule.compiler.padding import has_room
 from chainrule.compiler.scalars import emit, literal, splat, type_of
 from chainrule.compiler.text import PRECISE, Text, Value
 from chainrule.dtypes import DType
@@ -42,7 +43,7 @@ class Values:
     def __init__(self, text: Text, kernel: Kernel, pointers: dict[Buffer, Value]):
         self.text, self.kernel, self.pointers = text, kernel, pointers
         self.bound: dict[Var, Value] = {}
-        self.scopes: list[dict[tuple[int, int], Value]] = [{}]
+        self.scopes: list[dict[tuple[int, ...], Value]] = [{}]
         self.width = 1  # lanes of the vector variable `along`
         self.context = self.row = self.contexts = 0  # which strip, and which row, values belong to; 0: to none
         self.along: Var | None = None
@@ -145,16 +146,22 @@ class Values:
         memory = "i8" if buffer.dtype.kind == "b" else type_of(buffer.dtype)
         return self.text.let(f"getelementptr inbounds {memory}, ptr {self.pointers[buffer]}, i64 {offset}")
 
-    def _load(self, address: Value, dtype: DType, width: int) -> Value:
+    def _masked(self, buffer: Buffer, place: Affine) -> bool:
+        """Whether only some lanes are there; a gap may be read and written."""
+        if not self.active or self.along is None:
+            return False
+        return not has_room(buffer, place, self.along, -(-self.along.size // self.width) * self.width)
+
+    def _load(self, address: Value, dtype: DType, width: int, masked: bool = False) -> Value:
         if dtype.kind != "b":
-            return self._loaded(address, dtype, width)
+            return self._loaded(address, dtype, width, masked)
         byte = np.dtype("uint8")
-        raw = self._loaded(address, byte, width)
+        raw = self._loaded(address, byte, width, masked)
         return emit(self.text, "cast", [raw], [byte], dtype, width)
 
-    def _loaded(self, address: Value, dtype: DType, width: int) -> Value:
+    def _loaded(self, address: Value, dtype: DType, width: int, masked: bool) -> Value:
         t = type_of(dtype, width)
-        if width == 1 or not self.active:
+        if width == 1 or not masked:
             return self.text.let(f"load {t}, ptr {address}, align {dtype.itemsize}")
         name = f"llvm.masked.load.v{width}{'f' if dtype.kind == 'f' else 'i'}{8 * dtype.itemsize}.p0"
         mask, align = (f"<{width} x i1>", self._mask(width)), ("i32", str(dtype.itemsize))
@@ -164,11 +171,11 @@ class Values:
         """Which lanes are read."""
         return "<" + ", ".join(f"i1 {'true' if lane < self.active else 'false'}" for lane in range(width)) + ">"
 
-    def _put(self, address: Value, value: Value, dtype: DType, width: int) -> None:
+    def _put(self, address: Value, value: Value, dtype: DType, width: int, masked: bool = False) -> None:
         if dtype.kind == "b":
             value, dtype = emit(self.text, "cast", [value], [dtype], np.dtype("uint8"), width), np.dtype("uint8")
         t = type_of(dtype, width)
-        if width == 1 or not self.active:
+        if width == 1 or not masked:
             self.text.do(f"store {t} {value}, ptr {address}, align {dtype.itemsize}")
             return
         kind, mask = f"v{width}{'f' if dtype.kind == 'f' else 'i'}{8 * dtype.itemsize}", f"<{width} x i1>"
@@ -187,9 +194,7 @@ class Values:
     def _value(self, expr: Expr) -> Value:
         """The value in all lanes."""
         if self.width > 1 and not self._is_vector(expr):
-            with self._one_lane():
-                one = self._value(expr)
-            return splat(self.text, one, expr.dtype, self.width)
+            return self._splat(expr)
         if expr.op == "const":
             return splat(self.text, literal(expr.data, expr.dtype), expr.dtype, self.width)
         context = self.context if self.still is None or self.still[0] in expr.needs else self.still[1]
@@ -200,6 +205,17 @@ class Values:
         value = self._computed(expr)
         self.scopes[-1][key] = value
         self.kept.append(expr)
+        return value
+
+    def _splat(self, expr: Expr) -> Value:
+        """What is the same in all lanes, in a vector; it is made once as well."""
+        width = self.width
+        with self._one_lane():
+            one, key = self._value(expr), (id(expr), self.context, width)
+        for scope in reversed(self.scopes):
+            if key in scope:
+                return scope[key]
+        self.scopes[-1][key] = value = splat(self.text, one, expr.dtype, width)
         return value
 
     def _computed(self, expr: Expr) -> Value:
@@ -249,7 +265,8 @@ class Values:
                     return value if context == self.context else splat(self.text, value, expr.dtype, self.width)
         moved = any(var.value is not None and self._is_vector(var.value) for var, _ in place.terms)
         if self.width == 1 or (place.stride(self.along) == 1 and not moved):
-            return self._load(self._address(buffer, self._offset(place)), expr.dtype, self.width)
+            address = self._address(buffer, self._offset(place))
+            return self._load(address, expr.dtype, self.width, self._masked(buffer, place))
         if not moved:
             return self._strided(buffer, place, expr.dtype)
         value, t = "poison", type_of(expr.dtype, self.width)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import aligned
 from chainrule.training.nonfinite import all_finite
 from chainrule.training.step import Array, Arrays
 
@@ -51,7 +52,7 @@ class Past:
             self._moving = [array[self._rows].copy() for array in arrays.moving]
         began = time.perf_counter()
         if self.step < 0 and self._in_place:
-            self._whole, arrays.whole = arrays.whole, [np.array(array, order="C") for array in arrays.whole]
+            self._whole, arrays.whole = arrays.whole, [aligned.copied(array) for array in arrays.whole]
             self._own = False
         elif self._large and not sound:
             return
@@ -76,6 +77,6 @@ class Past:
     def back(self) -> None:
         """The values are again those before the step `self.step`."""
         arrays = self._arrays
-        arrays.whole = [array.copy() for array in self._whole] if self._in_place else list(self._whole)
+        arrays.whole = [aligned.copied(array) for array in self._whole] if self._in_place else list(self._whole)
         for array, saved in zip(arrays.moving, self._moving, strict=True):
             array[self._rows] = saved
