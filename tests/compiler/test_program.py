@@ -157,3 +157,9 @@ def test_a_summed_result_is_added_to_what_is_there_over_all_steps_and_periods(dt
     assert total == 99 + 3 * values.sum()
     loop.run([values], [total], steps=2)
     assert total == 99 + 3 * (values.sum() + values[:4].sum())
+
+
+def test_vectors_without_a_register_lie_within_a_line_of_the_cache() -> None:
+    """LLVM keeps the stack as the caller had it, unless the function says otherwise: then speed is luck."""
+    ir = assemble(schedule(*random_graph(0))).ir
+    assert re.search(r"define i64 @run\(.*\) alignstack\(64\)", ir)

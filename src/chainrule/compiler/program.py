@@ -17,7 +17,7 @@ from chainrule.compiler.padding import Padded, padded
 from chainrule.compiler.repeats import write_call
 from chainrule.compiler.scalars import emit, type_of
 from chainrule.compiler.sharing import Group, Phase, is_whole, phases, times, work
-from chainrule.compiler.text import PRECISE, Text, Value
+from chainrule.compiler.text import LOOPS, Text, Value
 
 __all__ = ["ENTRY", "Assembled", "Loop", "assemble", "carried_buffers"]
 
@@ -89,7 +89,7 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
     arguments = "ptr noalias %table, i64 %periods, i64 %steps" + (meeting.ENTRY_ARGUMENTS if shared else "")
-    ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {PRECISE} {{\nentry:\n{lines}\n}}\n"
+    ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {LOOPS} {{\nentry:\n{lines}\n}}\n"
     work = [part.work for part in parts] if shared else []
     return Assembled(ir, [part.arena for part in parts], frozenset(body.aliased), work)
 
