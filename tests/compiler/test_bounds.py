@@ -63,3 +63,20 @@ def test_reads_and_writes_stay_inside(n: int, dtype: str) -> None:
         )  # fmt: skip
 
     check(f, [x, w, rows])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [2, 8, 15, 16, 40, 67])
+def test_every_other_element_is_read_from_inside(n: int, dtype: str) -> None:
+    """Of pairs, in whole vectors: the last one may have one element only."""
+    rng = np.random.default_rng(n)
+    pairs, odd = rng.standard_normal((n, 2)).astype(dtype), rng.standard_normal(2 * n + 1).astype(dtype)
+
+    def f(pairs: cr.Tensor, odd: cr.Tensor) -> Any:
+        x, y = pairs[:, 0], pairs[:, 1]
+        return (
+            x * 2, y * 2, (x * y).sum(), x - y, odd[::2] * 2, odd[1::2] * 2, odd[:-1:2] - odd[1::2],
+            odd[2::2] * odd[1::2], odd[::-2] * 2,
+        )  # fmt: skip
+
+    check(f, [pairs, odd])

@@ -106,7 +106,7 @@ class CompiledLoop:
         self._machine.run(arrays, periods, steps)
 
     def trim(self) -> None:
-        """Let go of large memory that the next run makes anew."""
+        """Let go of the arrays that were given, and of large memory that the next run makes anew."""
         self._machine.trim()
 
 
@@ -127,6 +127,7 @@ class _Machine:
                 rule, repair = "this placeholder is given no value", "List it as an input: make it an argument."
                 raise OptionError(explain("a compiled function", leaf.describe(), rule, repair))
         self._arenas: list[np.ndarray] = []
+        self._table = _Table(self.compiled)
 
     def run(
         self,
@@ -135,24 +136,21 @@ class _Machine:
         steps: int = 1,
     ) -> None:
         """Runs on (inputs, outputs) of every part."""
-        table: list[int] = []
-        alive: list[Any] = []
-        code = self.compiled
+        code, entry = self.compiled, 0
         self._arenas = self._arenas or [aligned.empty((code.arena,), np.dtype("uint8"))] * len(code.arenas)
         for places, leaves, arena, (inputs, outputs) in zip(code.places, self.held, self._arenas, arrays, strict=True):
-            held = [np.ascontiguousarray(leaf.value) for leaf in leaves]
-            alive.append(held)
-            given = {"input": inputs, "held": held, "output": outputs}
-            table += [_address(given[kind][place]) for kind, place in places]
-            table.append(_address(arena))
-        pointers = (ctypes.c_void_p * len(table))(*table)
+            given = {"input": inputs, "held": [np.ascontiguousarray(leaf.value) for leaf in leaves], "output": outputs}
+            for array in (*[given[kind][place] for kind, place in places], arena):
+                self._table.put(entry, array)
+                entry += 1
         with blas.one_thread() if code.calls_blas else nullcontext():
-            flags = code.call(ctypes.addressof(pointers), periods, steps)
+            flags = code.call(self._table.address, periods, steps)
         if flags:
             raise _out_of_range()
 
     def trim(self) -> None:
-        """Drop the arenas if they are large."""
+        """Let go of what was given, and of the arenas if they are large."""
+        self._table = _Table(self.compiled)
         if sum(self.compiled.arenas) > _LARGE:
             self._arenas = []
 
@@ -160,9 +158,26 @@ class _Machine:
 _LARGE = 2**20  # bytes of an arena that is made anew, rather than kept where nothing runs
 
 
+class _Table:
+    """The pointers that machine code takes. Where an array that was there before lies is not asked for again."""
+
+    def __init__(self, code: Compiled):
+        entries = sum(len(places) + 1 for places in code.places)
+        self._pointers = (ctypes.c_void_p * entries)()
+        self._arrays: list[Any] = [None] * entries  # alive, so that another in their place is another object
+        self.address = ctypes.addressof(self._pointers)
+
+    def put(self, entry: int, array: Any) -> None:
+        """Where `array` lies, as this entry."""
+        if array is not self._arrays[entry]:
+            self._pointers[entry], self._arrays[entry] = _address(array), array
+
+
 def _address(array: Any) -> int:
     """Where a contiguous array lies. By its buffer, where it gives one: that takes a third of the time of `ctypes`."""
-    if array.flags.writeable and array.nbytes:
+    if not array.nbytes:
+        return 0
+    if array.flags.writeable:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))
     return int(array.ctypes.data)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -268,26 +268,40 @@ class Values:
             address = self._address(buffer, self._offset(place))
             return self._load(address, expr.dtype, self.width, self._masked(buffer, place))
         if not moved:
-            return self._strided(buffer, self._offset(place), place.stride(self.along), expr.dtype)
+            return self._strided(buffer, place, expr.dtype)
         value, t = "poison", type_of(expr.dtype, self.width)
         for lane, offset in enumerate(self._lane_offsets(place)):
             one = self._load(self._address(buffer, offset), expr.dtype, 1)
             value = self.text.let(f"insertelement {t} {value}, {type_of(expr.dtype)} {one}, i64 {lane}")
         return value
 
-    def _strided(self, buffer: Buffer, first: Value, stride: int, dtype: DType) -> Value:
-        """One element a lane, `stride` apart."""
-        width, t = self.width, type_of(dtype, self.width)
-        if stride == 2:  # two whole loads that end at the last element, and a shuffle
-            low = self._load(self._address(buffer, first), dtype, width)
-            high = self._load(self._address(buffer, self._shifted(first, width - 1)), dtype, width)
-            mask = ", ".join(f"i32 {2 * k if 2 * k < width else 2 * k + 1}" for k in range(width))
-            return self.text.let(f"shufflevector {t} {low}, {t} {high}, <{width} x i32> <{mask}>")
-        value = "poison"
-        for lane in range(width):
+    def _strided(self, buffer: Buffer, place: Affine, dtype: DType) -> Value:
+        """One element a lane, all as far from the next."""
+        assert self.along is not None
+        stride, t = place.stride(self.along), type_of(dtype, self.width)
+        if stride == 2:
+            return self._every_other(buffer, place, dtype)
+        first, value = self._offset(place), "poison"
+        for lane in range(self.width):
             one = self._load(self._address(buffer, self._shifted(first, lane * stride)), dtype, 1)
             value = self.text.let(f"insertelement {t} {value}, {type_of(dtype)} {one}, i64 {lane}")
         return value
+
+    def _every_other(self, buffer: Buffer, place: Affine, dtype: DType) -> Value:
+        """Two whole loads and a shuffle: of pairs, so that x[:, 0] and x[:, 1] have the same loads.
+
+        Those of a first element end with the last pair; where that is not whole, the second load ends one before.
+        """
+        width, t = self.width, type_of(dtype, self.width)
+        second = place.offset % 2 if all(factor > 0 for _, factor in place.terms) else 0
+        last = place.offset + sum(max(0, factor) * (var.size - 1) for var, factor in place.terms)
+        missing = 0 if second or last + 1 < buffer.size else 1
+        first = self._offset(replace(place, offset=place.offset - second))
+        low = self._load(self._address(buffer, first), dtype, width)
+        high = self._load(self._address(buffer, self._shifted(first, width - missing)), dtype, width)
+        lanes = (2 * k + second for k in range(width))
+        mask = ", ".join(f"i32 {lane if lane < width else lane + missing}" for lane in lanes)
+        return self.text.let(f"shufflevector {t} {low}, {t} {high}, <{width} x i32> <{mask}>")
 
     def _position(self, expr: Expr) -> Value:
         place: Affine = expr.data

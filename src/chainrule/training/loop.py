@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from chainrule.errors import NonFiniteError
 from chainrule.history import History, TrainingState
 from chainrule.sampling import Sampler
-from chainrule.training.interrupts import noted, undisturbed
+from chainrule.training.interrupts import Interrupts
 from chainrule.training.nonfinite import explain_nonfinite
 from chainrule.training.past import Past
 from chainrule.training.progress import Bar, Progress
@@ -65,21 +65,22 @@ class Run:
         """Make the steps; whatever happens, the parameters are left as they were after a whole step."""
         began = time.perf_counter()
         bar = Bar(self.progress, self.step, self.stop)
-        try:
-            with noted() as interrupted:
-                self.history.stopped = self._steps(bar, interrupted)
-            if self.history.stopped != "interrupted":
-                self._finish()
-        except KeyboardInterrupt:
-            self.history.stopped = "interrupted"
-        finally:
-            bar.close()
-            with undisturbed() as disturbed:
-                self._publish(last=True)
-                self.history.state = self._state()
-            if disturbed():
+        with Interrupts() as interrupts:
+            try:
+                with interrupts.noted() as interrupted:
+                    self.history.stopped = self._steps(bar, interrupted)
+                if self.history.stopped != "interrupted":
+                    self._finish()
+            except KeyboardInterrupt:
                 self.history.stopped = "interrupted"
-            self.history.seconds = time.perf_counter() - began
+            finally:
+                bar.close()
+                with interrupts.held() as disturbed:
+                    self._publish(last=True)
+                    self.history.state = self._state()
+                if disturbed():
+                    self.history.stopped = "interrupted"
+                self.history.seconds = time.perf_counter() - began
         return self.history
 
     def _steps(self, bar: Bar, interrupted: Callable[[], bool]) -> str:
