@@ -137,10 +137,11 @@ class _Part:
         self.pieces = list(_pieces(made))
         self.padded: list[Padded] = []
         if loop.carried and not self.work and len(self.pieces) <= 1:
-            kernels, self.padded = padded(found.kernels, self.aliased)
+            in_order = [kernel for phase in made for group in phase for kernel in group.kernels]
+            kernels, self.padded = padded(in_order, self.aliased)
             self.found = found = replace(found, kernels=kernels)
-            made = phases(kernels, self.aliased)
-            self.pieces = list(_pieces(made))
+            made = [(Group(tuple(kernels)),)]
+            self.pieces = [made]
         self.arena = memory.plan(found, times(made, found.kernels))
         self.outside = [b for b in found.buffers if b.kind != "arena"]
         self.entries = len(self.outside) + 1
