@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.compiler import CompiledLoop
+from chainrule.compiler import CompiledLoop, tiles
 from chainrule.compiler.program import Loop
 from chainrule.compiler.runtime import Part
 
@@ -63,3 +63,17 @@ def test_reads_and_writes_stay_inside(n: int, dtype: str) -> None:
         )  # fmt: skip
 
     check(f, [x, w, rows])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("m, k, n", [(33, 70, 33), (40, 64, 48), (35, 97, 131)])
+def test_products_in_tiles_stay_inside(m: int, k: int, n: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, value in (("LEAST", 0), ("_TERMS", 32), ("_ROWS_AT_ONCE", 16)):
+        monkeypatch.setattr(tiles, limit, value)
+    rng = np.random.default_rng(n)
+    x, w, b, g = (rng.standard_normal(shape).astype(dtype) for shape in ((m, k), (k, n), (m, n), (m, k)))
+
+    def f(x: cr.Tensor, w: cr.Tensor, b: cr.Tensor, g: cr.Tensor) -> Any:
+        return cr.tanh(x @ w + b), x.T @ b, b @ w.T, w.T @ x.T, x.T @ g
+
+    check(f, [x, w, b, g])

@@ -10,7 +10,7 @@ from chainrule.formula import Affine, Expr, Var
 from chainrule.graph import Node
 
 __all__ = [
-    "Buffer", "Kernel", "Product", "Rows", "Schedule", "Write", "expressions", "reads", "strides_of", "targets",
+    "Buffer", "Kernel", "Rows", "Schedule", "Tiles", "Write", "expressions", "reads", "strides_of", "targets",
     "without_nodes",
 ]  # fmt: skip
 
@@ -45,6 +45,22 @@ class Write:
 
 
 @dataclass(frozen=True, eq=False)
+class Tiles:
+    """How a kernel computes its one large matrix product: tile by tile of the result (`tiles.py`).
+
+    Attributes:
+        total: the sum of products of two reads, along the row and along the column.
+        row, column: the axes of the result.
+        shape: rows and columns of a tile.
+    """
+
+    total: Expr
+    row: Var
+    column: Var
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """for every `space`: its writes, in order."""
 
@@ -53,24 +69,14 @@ class Kernel:
     ordered: Var | None = None  # turns of this one must follow one another
     alone: bool = False  # no other kernel joins its loops
     zeroes: bool = False  # the whole (one) target becomes 0 first; `space` may then be written in part
-
-
-@dataclass(frozen=True, eq=False)
-class Product:
-    """target (m, n) = a (m, k) @ b (k, n) by BLAS; a flag says that an operand lies transposed in memory."""
-
-    target: Buffer
-    sizes: tuple[int, int, int]
-    a: tuple[Buffer, bool]
-    b: tuple[Buffer, bool]
-    node: Node | None
+    tiles: Tiles | None = None
 
 
 @dataclass
 class Schedule:
     """Kernels in order, and the buffers they work on."""
 
-    kernels: list[Kernel | Product] = field(default_factory=list)
+    kernels: list[Kernel] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
     held: list[Node] = field(default_factory=list)
     views: dict[Node, Buffer] = field(default_factory=dict)
@@ -89,15 +95,13 @@ class Rows:
     written: Mapping[Node, tuple[Node, Node]] = field(default_factory=dict)
 
 
-def targets(kernel: Kernel | Product) -> list[Buffer]:
+def targets(kernel: Kernel) -> list[Buffer]:
     """What a kernel writes."""
-    return [kernel.target] if isinstance(kernel, Product) else [write.target for write in kernel.writes]
+    return [write.target for write in kernel.writes]
 
 
-def without_nodes(kernel: Kernel | Product) -> Kernel | Product:
+def without_nodes(kernel: Kernel) -> Kernel:
     """The same kernel without the graph it came from."""
-    if isinstance(kernel, Product):
-        return replace(kernel, node=None)
     return replace(kernel, writes=tuple(replace(write, node=None) for write in kernel.writes))
 
 
@@ -115,13 +119,9 @@ def expressions(kernel: Kernel) -> Iterator[Expr]:
             stack.extend(var.value for var, _ in expr.place.terms if var.value is not None)
 
 
-def reads(kernel: Kernel | Product) -> Iterator[tuple[Buffer, Affine | None]]:
-    """Every (buffer, offset) that a kernel reads, each expression once; offset None: all of it."""
-    if isinstance(kernel, Product):
-        yield kernel.a[0], None
-        yield kernel.b[0], None
-    else:
-        yield from (expr.data for expr in expressions(kernel) if expr.op == "read")
+def reads(kernel: Kernel) -> Iterator[tuple[Buffer, Affine]]:
+    """Every (buffer, offset) that a kernel reads, each expression once."""
+    return (expr.data for expr in expressions(kernel) if expr.op == "read")
 
 
 def strides_of(shape: Sequence[int]) -> list[int]:

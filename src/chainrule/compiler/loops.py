@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from chainrule.compiler import blas
 from chainrule.compiler.axes import all_of, crossing_axis, strips, vector_axis
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Write, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Write, targets
 from chainrule.compiler.meeting import Share
 from chainrule.compiler.scalars import type_of
 from chainrule.compiler.sharing import PIECE
@@ -21,29 +20,24 @@ from chainrule.compiler.transposes import Transposes
 from chainrule.compiler.values import Strip
 from chainrule.formula import Expr, Var
 
-__all__ = ["write_kernel"]
+__all__ = ["Loops", "write_kernel"]
 
 _REGISTERS = 16  # vectors that the sums of a block may carry
 _MOST_ROWS = 4  # divides a piece of a shared axis
 _TOGETHER = 4  # strips of the widest kind that are computed at once
 
 
-def write_kernel(
-    text: Text, kernel: Kernel | Product, pointers: dict[Buffer, Value], share: Share | None = None
-) -> None:
+def write_kernel(text: Text, kernel: Kernel, pointers: dict[Buffer, Value], share: Share | None = None) -> None:
     """The code of one kernel, or of one piece of it."""
-    if isinstance(kernel, Product):
-        blas.write(text, kernel, pointers, share)
-        return
     if kernel.zeroes:
         (target,) = targets(kernel)
         text.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
         text.do(f"call void @llvm.memset.p0.i64(ptr {pointers[target]}, i8 0, i64 {target.nbytes}, i1 false)")
     if all(var.size for var in kernel.space):
-        _Loops(text, kernel, pointers).write(share)
+        Loops(text, kernel, pointers).write(share)
 
 
-class _Loops(Transposes):
+class Loops(Transposes):
     """The loop nest of a kernel."""
 
     share: Share | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Sequence
 
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Schedule, reads, targets
 
 __all__ = ["ALIGNMENT", "freeing_early", "plan"]
 
@@ -64,9 +64,7 @@ def _by_size(first: dict[Buffer, int], last: dict[Buffer, int]) -> tuple[int, di
     return max((stop for _, stop, _, _ in taken), default=0), places
 
 
-def freeing_early(
-    kernels: Sequence[Kernel | Product], carried: Sequence[tuple[Buffer, Buffer]] = ()
-) -> list[Kernel | Product]:
+def freeing_early(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]] = ()) -> list[Kernel]:
     """The kernels in an order in which they can run, those that give back more of the arena than they take earlier.
 
     Such a kernel (the update that a gradient is made for) comes right after the last one that it depends on, so that
@@ -97,7 +95,7 @@ def freeing_early(
 
 def _lives(found: Schedule, times: Sequence[int]) -> tuple[dict[Buffer, int], dict[Buffer, int]]:
     """The first and the last kernel that uses each buffer of the arena."""
-    unstored = {w.target for k in found.kernels if isinstance(k, Kernel) for w in k.writes if not w.stored}
+    unstored = {w.target for k in found.kernels for w in k.writes if not w.stored}
     first: dict[Buffer, int] = {}
     last: dict[Buffer, int] = {}
     for i, kernel in zip(times, found.kernels, strict=True):

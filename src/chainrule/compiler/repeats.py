@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from typing import TypeAlias
 
 from chainrule.compiler.kernels import Buffer, Kernel
 from chainrule.compiler.loops import write_kernel
@@ -13,8 +14,12 @@ from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["structure", "write_call"]
 
+_Writer: TypeAlias = Callable[[Text, Kernel, dict[Buffer, Value], Share | None], None]
 
-def write_call(text: Text, kernel: Kernel, pointers: Mapping[Buffer, Value], share: Share | None) -> None:
+
+def write_call(
+    text: Text, kernel: Kernel, pointers: Mapping[Buffer, Value], share: Share | None, write: _Writer = write_kernel
+) -> None:
     """The code of a kernel (or of one piece of it) as a call; the function is written where there is none like it."""
     described, buffers = structure(kernel)
     key = described, None if share is None else (share.rows, share.columns)
@@ -23,7 +28,7 @@ def write_call(text: Text, kernel: Kernel, pointers: Mapping[Buffer, Value], sha
     if name not in text.functions:
         body = text.beside()
         piece = None if share is None else Share("%start", share.rows, "%last", share.columns)
-        write_kernel(body, kernel, dict(zip(buffers, names, strict=True)), piece)
+        write(body, kernel, dict(zip(buffers, names, strict=True)), piece)
         taken = "".join(f", ptr {buffer}" for buffer in names) + ("" if share is None else ", i64 %start, i1 %last")
         text.define(name, f"ptr %flags{taken}", body)
     given = "".join(f", ptr {pointers.get(buffer, 'null')}" for buffer in buffers)  # null: it is never stored
@@ -39,7 +44,8 @@ def structure(kernel: Kernel) -> tuple[Hashable, list[Buffer]]:
         (found.expr(w.value), found.place(w.place), found.buffer(w.target), w.adds, w.stored) for w in kernel.writes
     )
     ordered = None if kernel.ordered is None else found.var(kernel.ordered)
-    return (tuple(found.described), space, writes, ordered, kernel.zeroes), list(found.buffers)
+    tiles = None if kernel.tiles is None else (kernel.tiles.shape, found.var(kernel.tiles.column))
+    return (tuple(found.described), space, writes, ordered, kernel.zeroes, tiles), list(found.buffers)
 
 
 class _Structure:
