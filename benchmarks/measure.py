@@ -163,7 +163,7 @@ class _Worker:
             self.absent = found["absent"]
             return
         self.loss = found["loss"]
-        self.spent += found["seconds"]
+        self.spent += found["spent"]
         if keep:
             self.times.append(found["seconds"] * self.part)
             self.cpu.append(found["cpu"] * self.part)

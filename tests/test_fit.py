@@ -209,6 +209,37 @@ def test_a_callback_sees_whole_steps_and_may_stop(engine: str) -> None:
         seen[0].step = 3  # type: ignore[misc]
 
 
+def test_steps_go_on_from_what_a_callback_assigns(engine: str) -> None:
+    def clamp(progress: cr.Progress) -> None:
+        if progress.step == 10:
+            model.load_state_dict({"weight": np.ones((3, 1)), "bias": [0.5]})
+
+    options: dict[str, Any] = {"batch_size": 2, "engine": engine}
+    model, other = linear(), linear()
+    cr.fit(model, losses.squared, optim.Momentum(0.01), X, T, steps=30, record_every=10, callbacks=clamp, **options)
+    first = cr.fit(other, losses.squared, optim.Momentum(0.01), X, T, steps=10, **options)
+    other.load_state_dict({"weight": np.ones((3, 1)), "bias": [0.5]})
+    cr.fit(other, losses.squared, optim.Momentum(0.01), X, T, steps=20, resume=first, **options)
+    np.testing.assert_array_equal(model.weight.value, other.weight.value)
+    np.testing.assert_array_equal(model.bias.value, other.bias.value)
+
+
+def test_what_a_callback_assigns_at_the_end_or_before_an_error_stays(engine: str) -> None:
+    def assign(progress: cr.Progress) -> None:
+        if progress.step == 20:
+            model.weight.value = np.zeros((3, 1))
+        if progress.step == stop:
+            raise RuntimeError("mine")
+
+    model, stop = linear(), -1
+    cr.fit(model, losses.squared, optim.SGD(0.01), X, T, steps=20, callbacks=assign, engine=engine)
+    assert not model.weight.value.any()
+    model, stop = linear(), 20
+    with pytest.raises(RuntimeError, match="mine"):
+        cr.fit(model, losses.squared, optim.SGD(0.01), X, T, steps=40, record_every=20, callbacks=assign, engine=engine)
+    assert not model.weight.value.any()
+
+
 def test_callbacks_come_about_ten_times_a_second() -> None:
     times: list[float] = []
     cr.fit(linear(), losses.squared, optim.SGD(0.01), X, T, steps=30_000, batch_size=1, record_every=30_000,

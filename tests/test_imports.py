@@ -17,7 +17,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / PACKAGE
 
 # Each row may import the rows above it, and its own row; `facade` is the package's own __init__.
 LAYERS = (
-    ("errors", "dtypes", "tables"),
+    ("errors", "dtypes", "tables", "aligned"),
     ("graph", "formula"),
     ("primitive",),
     ("primitives",),
@@ -41,7 +41,7 @@ LAYERS = (
     ("cli",),
 )
 # What a unit sees of the package, where that is less than all rows above it.
-BELOW_TENSORS = frozenset({"errors", "dtypes", "graph", "formula", "primitive", "primitives"})
+BELOW_TENSORS = frozenset({"errors", "dtypes", "aligned", "graph", "formula", "primitive", "primitives"})
 SEES_ONLY = {"evaluate": BELOW_TENSORS, "compiler": BELOW_TENSORS}
 # The engines' own packages, which ordinary users of tensors do without.
 ARRAYS = frozenset({"numpy", "llvmlite"})

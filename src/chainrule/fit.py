@@ -98,11 +98,12 @@ def fit(
         clip: gradients -> gradients, such as `optim.ClipByGlobalNorm(1.0)`.
         early_stopping: when to stop before the end.
         callbacks: functions of a `Progress`, called about ten times a second, at records and at the end; one that
-            returns True or "stop" ends the run.
+            returns True or "stop" ends the run. The steps go on from what they assign to parameters.
         progress: whether to show a bar; None: in terminals and notebooks.
         resume: the state (or history) of a run to go on with: `steps` and `epochs` are then further ones.
-        engine: "compiled" (a chunk of steps is one call of machine code) or "reference" (one NumPy call an operation);
-            None: compiled, or the reference where llvmlite is not installed.
+        engine: "compiled" (a chunk of steps is one call of machine code, which takes results below the least normal
+            number, 1e-38 in float32, for 0) or "reference" (one NumPy call an operation); None: compiled, or the
+            reference where llvmlite is not installed.
         check_finite: whether a NaN or infinity ends the run with a NonFiniteError.
         verify: compare the compiled engine with the reference on the first step, operation by operation, before the
             run; the first node that differs beyond rounding is named by a VerificationError.

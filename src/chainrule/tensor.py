@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from chainrule import dispatch, dtypes, products, shaping
+from chainrule.aligned import owns
 from chainrule.dtypes import DType
 from chainrule.errors import DTypeError, ShapeError, TraceError, explain
 from chainrule.graph import Node
@@ -324,7 +325,7 @@ class Parameter(Tensor):
         >>> w.value is array, array.flags.writeable
         (True, False)
         """
-        if type(array) is np.ndarray and array.base is None and (array.shape, array.dtype) == (self.shape, self.dtype):
+        if owns(array) and (array.shape, array.dtype) == (self.shape, self.dtype):
             self._stored = frozen(array)
         else:
             self.value = array

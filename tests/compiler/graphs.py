@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 import chainrule as cr
+from chainrule.autodiff import gradient
+from chainrule.compiler.kernels import Schedule
+from chainrule.compiler.program import Loop
+from chainrule.compiler.schedule import schedule
+from chainrule.compiler.simplify import without_repeats
 
 ONE = (
     cr.tanh,
@@ -31,3 +36,18 @@ def random_graph(seed: int, nodes: int = 12, n: int = 5) -> tuple[list[cr.Tensor
             node = TWO[rng.integers(len(TWO))](*(made[i] for i in rng.integers(len(made), size=2)))
         made.append(cr.tanh(cr.functions.broadcast_to(node, (n, n))))
     return inputs, [made[-1], made[rng.integers(len(made))].sum()]
+
+
+def trained_step() -> tuple[Schedule, Loop]:
+    """A step of three layers on a single row: the last weights are updated before the errors of the others are known.
+
+    Those are made with the old ones.
+    """
+    x = cr.Input((1, 6), name="x")
+    weights = [cr.Input(shape, name=f"w{shape[1]}") for shape in ((6, 12), (12, 20), (20, 9))]
+    y = x
+    for w in weights:
+        y = cr.tanh(y @ w)
+    moved = [w - 0.1 * gradient((y * y).sum(), [w])[0] for w in reversed(weights)]
+    same = without_repeats(moved, {*weights, x})
+    return schedule([*weights, x], [same[y] for y in moved]), Loop(carried=((0, 2), (1, 1), (2, 0)))

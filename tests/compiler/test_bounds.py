@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.compiler import CompiledLoop, tiles
+from chainrule.compiler import CompiledLoop
 from chainrule.compiler.program import Loop
 from chainrule.compiler.runtime import Part
 
@@ -66,14 +66,17 @@ def test_reads_and_writes_stay_inside(n: int, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("m, k, n", [(33, 70, 33), (40, 64, 48), (35, 97, 131)])
-def test_products_in_tiles_stay_inside(m: int, k: int, n: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for limit, value in (("LEAST", 0), ("_TERMS", 32), ("_ROWS_AT_ONCE", 16)):
-        monkeypatch.setattr(tiles, limit, value)
+@pytest.mark.parametrize("n", [2, 8, 15, 16, 40, 67])
+def test_every_other_element_is_read_from_inside(n: int, dtype: str) -> None:
+    """Of pairs, in whole vectors: the last one may have one element only."""
     rng = np.random.default_rng(n)
-    x, w, b, g = (rng.standard_normal(shape).astype(dtype) for shape in ((m, k), (k, n), (m, n), (m, k)))
+    pairs, odd = rng.standard_normal((n, 2)).astype(dtype), rng.standard_normal(2 * n + 1).astype(dtype)
 
-    def f(x: cr.Tensor, w: cr.Tensor, b: cr.Tensor, g: cr.Tensor) -> Any:
-        return cr.tanh(x @ w + b), x.T @ b, b @ w.T, w.T @ x.T, x.T @ g
+    def f(pairs: cr.Tensor, odd: cr.Tensor) -> Any:
+        x, y = pairs[:, 0], pairs[:, 1]
+        return (
+            x * 2, y * 2, (x * y).sum(), x - y, odd[::2] * 2, odd[1::2] * 2, odd[:-1:2] - odd[1::2],
+            odd[2::2] * odd[1::2], odd[::-2] * 2,
+        )  # fmt: skip
 
-    check(f, [x, w, b, g])
+    check(f, [pairs, odd])

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.compiler.graphs import random_graph
+from tests.compiler.graphs import random_graph, trained_step
 
 import chainrule as cr
 from chainrule import losses, nn, optim
 from chainrule.compiler.kernels import Kernel, reads, targets
-from chainrule.compiler.memory import freeing_early, plan
+from chainrule.compiler.memory import after_readers, freeing_early, plan
 from chainrule.compiler.merge import merged
+from chainrule.compiler.program import assemble, carried_buffers
 from chainrule.compiler.runtime import Compiled
 from chainrule.compiler.schedule import schedule
 
@@ -54,13 +55,41 @@ def test_a_chain_needs_room_for_two() -> None:
 def test_what_is_read_was_written_before(seed: int, nodes: int) -> None:
     found = schedule(*random_graph(seed, nodes))
     kernels = merged(found.kernels)
-    ordered = freeing_early(kernels)
+    can_run(kernels, freeing_early(kernels))
+    x, y = (b for b in found.buffers if b.kind == "input")
+    first, second = (b for b in found.buffers if b.kind == "output")
+    can_run(kernels, after_readers(kernels, [(first, x), (second, y)]))
+    can_run(kernels, after_readers(kernels, [(first, y), (second, x)]))
+
+
+def can_run(kernels: list[Kernel], ordered: list[Kernel]) -> None:
+    """Whether they are the same kernels in an order in which they can run."""
     assert sorted(map(id, ordered)) == sorted(map(id, kernels))
     for buffer in {b for kernel in kernels for b in targets(kernel)}:
         uses = [[k for k in order if buffer in targets(k)] for order in (kernels, ordered)]
         assert uses[0] == uses[1]
         writer = ordered.index(uses[1][0])
         assert all(i >= writer for i, k in enumerate(ordered) if buffer in (b for b, _ in reads(k)))
+
+
+def test_a_carried_value_is_written_over_itself_once_all_have_read_it() -> None:
+    found, loop = trained_step()
+    found.kernels = merged(found.kernels)
+    assert len(assemble(found, loop).in_place) < 3
+    found, loop = trained_step()
+    kernels = merged(found.kernels)
+    carried = carried_buffers(found, loop)
+    found.kernels = after_readers(kernels, carried)
+    can_run(kernels, found.kernels)
+    assert assemble(found, loop).in_place == {out for out, _ in carried}
+
+
+def test_a_carried_value_that_a_reader_of_the_old_one_needs_stays_where_it_is() -> None:
+    w = cr.Input((8, 8), name="w")
+    v = cr.tanh(w @ w).named("v")
+    found = schedule([w], [v, v @ w])
+    out, source = (next(b for b in found.buffers if b.name == name) for name in "vw")
+    assert after_readers(found.kernels, [(out, source)]) == found.kernels
 
 
 WIDTH = 512

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -52,6 +53,21 @@ def test_a_loop_carries_its_result_in_place() -> None:
     np.testing.assert_array_equal(value, 1 - 2 * np.arange(5.0))
     assert loop.code.loops() == "for i < 5: p'[i] = p[i] - 0.5 * g[i]"
     assert loop.code.llvm().count("call void @llvm.memcpy") == 2  # in before the steps, and back after them
+
+
+def test_a_loop_reads_what_it_is_given_now_and_keeps_nothing_of_it() -> None:
+    p, g = cr.Input((5,), name="p"), cr.Input((5,), name="g")
+    loop = CompiledLoop(Part([p, g], [p - 0.5 * g]), Loop(carried=((0, 0),)))
+    value, after = np.ones(5), np.empty(5)
+    for scale in (2.0, 4.0):
+        given = np.full(5, scale)
+        loop.run([value, given], [after], steps=2)
+        loop.run([value, given], [after], steps=1)  # the same arrays, with other values
+    np.testing.assert_array_equal(value, np.full(5, 1 - 0.5 * (2 * 3 + 4 * 3)))
+    there = weakref.ref(given)
+    loop.trim()
+    del given
+    assert there() is None
 
 
 def test_records_and_the_caller_see_what_steps_keep_on_the_stack() -> None:

@@ -66,3 +66,22 @@ def test_sums_along_rows_of_what_their_own_kernel_computes_for_the_row(rows: int
         CompiledProgram([one, two], outputs)(x, d), [(x * s).sum(1), (x * x + s).sum(1)], strict=True
     ):
         np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("columns", [1, 3, 8, 10, 24, 40, 70])
+@pytest.mark.parametrize("rows", [8, 9, 15, 16, 18, 35, 100])
+def test_sums_down_few_columns_whose_totals_are_carried_by_turns(rows: int, columns: int) -> None:
+    rng = np.random.default_rng(rows * 100 + columns)
+    x, v = rng.standard_normal((rows, columns)) - 3, rng.standard_normal(rows)
+    k = rng.integers(-9, 9, (rows, columns))
+    x[rows // 2, 0] = np.nan
+    one, two, three = cr.Input(x.shape), cr.Input(v.shape), cr.Input(k.shape, "int64")
+    outputs = [one.sum(axis=0), one.max(axis=0), two @ one, three.sum(axis=0), three.max(axis=0)]
+    wanted = [x.sum(0), x.max(0), v @ x, k.sum(0), k.max(0)]
+    for found, expected in zip(CompiledProgram([one, two, three], outputs)(x, v, k), wanted, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_additions_to_few_totals_do_not_wait_for_one_another() -> None:
+    x, w = cr.Input((100,)), cr.Input((100, 24))
+    assert CompiledProgram([x, w], [x @ w]).code.llvm().count("phi <") == 4  # of 16 and of 8 lanes, two each

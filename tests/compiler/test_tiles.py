@@ -88,7 +88,7 @@ def test_each_of_several_products_has_a_kernel_of_its_own() -> None:
     assert sum(kernel.tiles is not None for kernel in found.kernels) == 3
     for kernel in found.kernels:
         sums = [e for write in kernel.writes for e in all_of(write.value) if e.op == "reduce" and e.data[0] == "sum"]
-        assert sums == ([kernel.tiles.total] if kernel.tiles is not None else [])
+        assert sums == ([tiles.product(kernel)] if kernel.tiles is not None else [])
 
 
 @pytest.mark.parametrize("terms, rows, copied", [(64, 512, True), (64, 500, False), (300, 500, True)])

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -60,3 +65,53 @@ def test_arrays_of_others_are_not_written_to() -> None:
     cr.fit(model, losses.squared, optim.Momentum(0.01), X, T, steps=50, resume=history, engine=ENGINE)
     for name, value in saved.items():
         np.testing.assert_array_equal(history.state.arrays[name], value)
+
+
+def test_the_first_bad_step_after_a_callback_assigned_is_found(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chainrule.training.past.SMALL", 0)
+    monkeypatch.setattr("chainrule.training.past.SECONDS", float("inf"))
+    model = nn.Linear(2, 1, seed=0, dtype="float64")
+
+    def explode(progress: cr.Progress) -> None:
+        if progress.step == 20:
+            model.weight.value = np.full((2, 1), 1e200)  # its square is not finite
+
+    with pytest.raises(cr.errors.NonFiniteError, match="step 20:"):
+        cr.fit(model, losses.squared, optim.SGD(0.01), X, T, steps=60, record_every=10, callbacks=explode,
+               engine=engine)  # fmt: skip
+    np.testing.assert_array_equal(model.weight.value, np.full((2, 1), 1e200))
+
+
+def left_by(run: Callable[[], Any]) -> list[str]:
+    """The runs that are still there when `run` is over, with nothing collected in between."""
+    seen: list[weakref.ref[Any]] = []
+    made = cr.training.loop.Run.__post_init__  # type: ignore[attr-defined]
+
+    def note(self: Any) -> None:
+        made(self)
+        seen.append(weakref.ref(self._past))
+
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("chainrule.training.loop.Run.__post_init__", note)
+            run()
+        return [repr(past()) for past in seen if past() is not None]
+    finally:
+        gc.enable()
+
+
+def test_a_run_is_gone_when_it_ends(engine: str) -> None:
+    """Runs hold copies of all parameters: where only the collector frees them, they pile up."""
+    model = nn.Linear(2, 1, seed=0, dtype="float64")
+    assert not left_by(lambda: cr.fit(model, losses.squared, optim.Adam(0.1), X, T, steps=20, engine=engine))
+
+
+def test_a_run_that_failed_is_gone_with_its_error(engine: str) -> None:
+    def fail() -> None:
+        model = nn.Linear(2, 1, seed=0, dtype="float64")
+        with pytest.raises(cr.errors.NonFiniteError):
+            cr.fit(model, losses.squared, optim.SGD(1e200), X, T, steps=20, engine=engine)
+
+    assert not left_by(fail)

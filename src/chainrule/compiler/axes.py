@@ -11,9 +11,14 @@ from collections.abc import Iterator, Sequence
 from chainrule.compiler.kernels import Kernel
 from chainrule.formula import Affine, Expr, Var
 
-__all__ = ["all_of", "crossing_axis", "strips", "sum_axis", "vector_axis"]
+__all__ = ["all_of", "crossing_axis", "is_scalar", "strips", "sum_axis", "vector_axis"]
 
 _LONG_ENOUGH = 4
+
+
+def is_scalar(kernel: Kernel) -> bool:
+    """Whether it computes one element."""
+    return not kernel.space
 
 
 def vector_axis(kernel: Kernel) -> Var | None:

@@ -79,6 +79,8 @@ def _kernel(kernel: Kernel) -> tuple[int, int, int]:
         written[write.target] += write.target.size if kernel.zeroes else turns if write.stored else 0
         if write.adds:
             flops, read[write.target] = flops + turns, turns
+    for write in kernel.beside:
+        written[write.target] += write.target.size if write.stored else 0
     return flops, _bytes(read), _bytes(written)
 
 

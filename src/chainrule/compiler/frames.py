@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.aligned import ALIGNMENT, empty
 from chainrule.errors import OptionError, explain
 from chainrule.graph import Node
 
 __all__ = ["Frame", "Layout"]
 
 _SMALL = 4096  # bytes; below, copying an array costs less than asking NumPy where it lies
-_ALIGNMENT = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +55,11 @@ class Frame:
         self._address, self._call = ctypes.addressof(self._table), layout.code.call
         at = {place: i for i, place in enumerate(layout.places)}
         small = [x for x in (*layout.inputs, *layout.outputs) if _bytes(x) <= _SMALL]
-        memory = np.empty(_padded(layout.arena) + sum(_padded(_bytes(x)) for x in small) + _ALIGNMENT, np.uint8)
+        nbytes = _padded(layout.arena) + sum(_padded(_bytes(x)) for x in small)
+        memory = empty((nbytes,), np.dtype("uint8"))
         self._memory = memory  # where no array is small, only an address in the table knows it
-        start = -memory.ctypes.data % _ALIGNMENT
-        self._table[entries - 1] = memory.ctypes.data + start
-        start += _padded(layout.arena)
+        self._table[entries - 1] = memory.ctypes.data
+        start = _padded(layout.arena)
         self._inputs: list[_Argument] = []
         self._outputs: list[_Argument] = []
         for kind, nodes, found in (("input", layout.inputs, self._inputs), ("output", layout.outputs, self._outputs)):
@@ -119,4 +119,4 @@ def _bytes(x: Node) -> int:
 
 
 def _padded(nbytes: int) -> int:
-    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT

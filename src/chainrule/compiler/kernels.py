@@ -10,7 +10,7 @@ from chainrule.formula import Affine, Expr, Var
 from chainrule.graph import Node
 
 __all__ = [
-    "Buffer", "Kernel", "Rows", "Schedule", "Tiles", "Write", "expressions", "reads", "strides_of", "targets",
+    "Buffer", "Kernel", "Rows", "Schedule", "Tiles", "Used", "Write", "expressions", "reads", "strides_of", "targets",
     "without_nodes",
 ]  # fmt: skip
 
@@ -25,6 +25,7 @@ class Buffer:
     kind: str  # "input", "output", "held" (a leaf's own array) or "arena"
     place: int = -1  # which input, output or held leaf; the offset in bytes for the arena
     shape: tuple[int, ...] = ()  # as the user sees it
+    room: int = 0  # the elements that a row takes, if there is a gap behind it
 
     @property
     def nbytes(self) -> int:
@@ -49,12 +50,10 @@ class Tiles:
     """How a kernel computes its one large matrix product: tile by tile of the result (`tiles.py`).
 
     Attributes:
-        total: the sum of products of two reads, along the row and along the column.
         row, column: the axes of the result.
         shape: rows and columns of a tile.
     """
 
-    total: Expr
     row: Var
     column: Var
     shape: tuple[int, int]
@@ -70,6 +69,12 @@ class Kernel:
     alone: bool = False  # no other kernel joins its loops
     zeroes: bool = False  # the whole (one) target becomes 0 first; `space` may then be written in part
     tiles: Tiles | None = None
+    beside: tuple[Write, ...] = ()  # for every `space` and every term of its one sum, in the loop of that
+
+    @property
+    def written(self) -> tuple[Write, ...]:
+        """All that it writes."""
+        return (*self.writes, *self.beside)
 
 
 @dataclass
@@ -97,19 +102,20 @@ class Rows:
 
 def targets(kernel: Kernel) -> list[Buffer]:
     """What a kernel writes."""
-    return [write.target for write in kernel.writes]
+    return [write.target for write in kernel.written]
 
 
 def without_nodes(kernel: Kernel) -> Kernel:
     """The same kernel without the graph it came from."""
-    return replace(kernel, writes=tuple(replace(write, node=None) for write in kernel.writes))
+    writes, beside = (tuple(replace(w, node=None) for w in part) for part in (kernel.writes, kernel.beside))
+    return replace(kernel, writes=writes, beside=beside)
 
 
 def expressions(kernel: Kernel) -> Iterator[Expr]:
     """Every expression of a kernel once, those that say where it reads and writes included."""
     seen: set[int] = set()
-    stack = [write.value for write in kernel.writes]
-    stack += [var.value for write in kernel.writes for var, _ in write.place.terms if var.value is not None]
+    stack = [write.value for write in kernel.written]
+    stack += [var.value for write in kernel.written for var, _ in write.place.terms if var.value is not None]
     while stack:
         expr = stack.pop()
         if id(expr) not in seen:
@@ -122,6 +128,20 @@ def expressions(kernel: Kernel) -> Iterator[Expr]:
 def reads(kernel: Kernel) -> Iterator[tuple[Buffer, Affine]]:
     """Every (buffer, offset) that a kernel reads, each expression once."""
     return (expr.data for expr in expressions(kernel) if expr.op == "read")
+
+
+class Used:
+    """What a kernel reads and writes, and which inputs it may write `over`."""
+
+    def __init__(self, kernel: Kernel, over: Mapping[Buffer, Buffer]):
+        self.kernel = kernel
+        self.read, self.written = {b for b, _ in reads(kernel)}, set(targets(kernel))
+        self.replaced = {over[b] for b in self.written if b in over}
+
+    def follows(self, other: Used) -> bool:
+        """Whether it has to stay behind `other`, which comes before it."""
+        replaced = self.replaced & other.read
+        return bool(self.read & other.written or self.written & (other.read | other.written) or replaced)
 
 
 def strides_of(shape: Sequence[int]) -> list[int]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chainrule.compiler.axes import all_of, crossing_axis, strips, vector_axis
-from chainrule.compiler.kernels import Buffer, Kernel, Write, targets
+from chainrule.compiler.kernels import Buffer, Kernel, targets
 from chainrule.compiler.meeting import Share
-from chainrule.compiler.scalars import type_of
+from chainrule.compiler.padding import VECTOR_BYTES, has_room
 from chainrule.compiler.sharing import PIECE
-from chainrule.compiler.sums import ACCUMULATORS, UNROLLED, UNROLLED_TOTAL, VECTOR_BYTES, most_lanes
+from chainrule.compiler.sums import ACCUMULATORS, UNROLLED, UNROLLED_TOTAL, most_lanes
 from chainrule.compiler.text import Text, Value
 from chainrule.compiler.transposes import Transposes
 from chainrule.compiler.values import Strip
@@ -56,7 +56,7 @@ class Loops(Transposes):
         elif vector is not None:
             self._strips(vector)
         else:
-            self._store()
+            self._store_all()
 
     def _for(self, var: Var, body: Callable[[], None]) -> None:
         """`body` for every value of `var`, written out if they are few."""
@@ -133,7 +133,39 @@ class Loops(Transposes):
         self._through(outer, rows, block, single)
 
     def _cut(self, var: Var) -> list[tuple[int, int, int]]:
-        return list(strips(var.size, _lanes(self.kernel, var)))
+        """The strips of an axis. Where there is a gap behind it, the last one is a whole vector."""
+        most = _lanes(self.kernel, var)
+        lanes = VECTOR_BYTES // max(write.value.dtype.itemsize for write in self.kernel.writes)
+        if var.size % lanes == 0 or not self._ends_in_gap(var, lanes):
+            return list(strips(var.size, most))
+        whole = var.size // lanes * lanes
+        return [*strips(whole, most), (whole, whole + lanes, lanes)]
+
+    def _ends_in_gap(self, var: Var, lanes: int) -> bool:
+        """Whether all that is read and written along an axis has a gap behind it that makes its vectors whole.
+
+        The sums of rows (`Sums._crossing`) read no further rows.
+        """
+        extent = -(-var.size // lanes) * lanes
+        writes = self.kernel.writes if self._sums_rows(var) else self.kernel.written
+        if not all(has_room(write.target, write.place, var, extent) for write in writes if write.stored):
+            return False
+        stack = [write.value for write in writes]
+        while stack:
+            expr = stack.pop()
+            if var not in expr.needs or (expr.op == "reduce" and crossing_axis(self.kernel, expr, var) is not None):
+                continue
+            if expr.dtype.kind not in "fb" or (
+                expr.op == "read" and not has_room(expr.data[0], expr.place, var, extent)
+            ):
+                return False
+            stack.extend(expr.args)
+        return True
+
+    def _sums_rows(self, var: Var) -> bool:
+        """Whether every lane of an axis has a sum of its own row, which strips do not share."""
+        sums = (e for write in self.kernel.writes for e in all_of(write.value) if e.op == "reduce")
+        return any(crossing_axis(self.kernel, e, var) is not None for e in sums)
 
     def _strips(self, var: Var, rows: Sequence[dict[Var, Value]] = ({},)) -> None:
         """The vector axis in strips, all at once where a sum then keeps all its accumulators in registers.
@@ -145,7 +177,8 @@ class Loops(Transposes):
         self.along = var
         found = self._cut(var)
         start, stop, most = found[0]
-        looped = var.size > (_TOGETHER if len(rows) == 1 else 1) * most and stop > 2 * most
+        together = _TOGETHER if len(rows) == 1 and not self._sums_rows(var) else 1
+        looped = var.size > together * most and stop > 2 * most
         if looped:
             self.text.loop(start, stop, most, [], lambda i, _: self._together(var, [(i, most)], rows))
         rest = [(str(i), width) for a, b, width in found[looped:] for i in range(a, b, width)]
@@ -166,7 +199,7 @@ class Loops(Transposes):
                 self._sum_together(expr, made)
             for strip in made:
                 with self._in(strip):
-                    self._store()
+                    self._store_all()
         return []
 
     def _is_turned(self, along: Var, rows: Var) -> bool:
@@ -203,25 +236,10 @@ class Loops(Transposes):
                 found.append(expr)
         return found
 
-    def _store(self) -> None:
+    def _store_all(self) -> None:
         """One element of every result (or one strip)."""
         for write in self.kernel.writes:
-            value = self._value(write.value)
-            self.scopes[-1][id(write.target), self.context] = value
-            if write.stored:
-                self._write(write, value)
-
-    def _write(self, write: Write, value: Value) -> None:
-        dtype, width = write.target.dtype, self.width
-        if width == 1 or write.place.stride(self.along) == 1:  # type: ignore[arg-type]
-            address = self._address(write.target, self._offset(write.place))
-            if write.adds:
-                value = self._add(self._load(address, dtype, width), value, dtype)
-            self._put(address, value, dtype, width)
-            return
-        for lane, offset in enumerate(self._lane_offsets(write.place)):
-            one = self.text.let(f"extractelement {type_of(dtype, width)} {value}, i64 {lane}")
-            self._put(self._address(write.target, offset), one, dtype, 1)
+            self._store(write)
 
     def _hoist_all(self, unbound: set[Var]) -> None:
         for write in self.kernel.writes:

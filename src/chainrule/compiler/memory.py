@@ -5,12 +5,12 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Sequence
 
-from chainrule.compiler.kernels import Buffer, Kernel, Schedule, reads, targets
+from chainrule.aligned import ALIGNMENT
+from chainrule.compiler.kernels import Buffer, Kernel, Schedule, Used, reads, targets
 
-__all__ = ["ALIGNMENT", "freeing_early", "plan"]
+__all__ = ["after_readers", "freeing_early", "plan"]
 
 _MOST_SORTED = 500  # buffers that are placed by size: that takes time with their square
-ALIGNMENT = 64  # a cache line, and the widest vector
 
 
 def plan(found: Schedule, times: Sequence[int] | None = None) -> int:
@@ -62,6 +62,27 @@ def _by_size(first: dict[Buffer, int], last: dict[Buffer, int]) -> tuple[int, di
         places[buffer] = at
         insort(taken, (at, at + size, begins, ends))
     return max((stop for _, stop, _, _ in taken), default=0), places
+
+
+def after_readers(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]) -> list[Kernel]:
+    """The kernels with those that write a `carried` result behind all that read the input that it becomes.
+
+    The result can then be written over the input, and need not be copied there. What depends on it moves with it; it
+    stays where one of those is itself a reader.
+    """
+    over = dict(carried)
+    order = [Used(kernel, over) for kernel in kernels]
+    for out, source in carried:
+        at = max((i for i, used in enumerate(order) if out in used.written), default=-1)
+        last = max((i for i, used in enumerate(order) if source in used.read), default=-1)
+        if not 0 <= at < last:
+            continue
+        moved, left = [order[at]], list[Used]()
+        for used in order[at + 1 : last + 1]:
+            (moved if any(used.follows(other) for other in moved) else left).append(used)
+        if not any(source in used.read for used in moved[1:]):
+            order[at : last + 1] = [*left, *moved]
+    return [used.kernel for used in order]
 
 
 def freeing_early(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]] = ()) -> list[Kernel]:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from chainrule.compiler.axes import vector_axis
+from chainrule.compiler.axes import is_scalar, vector_axis
 from chainrule.compiler.kernels import Buffer, Kernel, reads, targets
 
-__all__ = ["merged"]
+__all__ = ["merged", "without_unread"]
 
 _MOST = 16  # writes of one kernel
 _BACK = 16  # how many kernels back a partner is looked for
@@ -25,7 +25,7 @@ def merged(kernels: Sequence[Kernel]) -> list[Kernel]:
     found: list[Kernel] = []
     for kernel in kernels:
         _add(found, kernel)
-    return _without_unread(found)
+    return without_unread(found)
 
 
 def _add(found: list[Kernel], kernel: Kernel) -> None:
@@ -39,7 +39,7 @@ def _add(found: list[Kernel], kernel: Kernel) -> None:
         if needed & set(targets(other)) or _overwritten(kernel, other):
             break
         earliest = i
-    single = not kernel.space and _is_plain(kernel)
+    single = is_scalar(kernel) and _is_plain(kernel)
     found.insert(earliest if single else len(found), kernel)
 
 
@@ -79,7 +79,7 @@ def _shares(other: Kernel, kernel: Kernel) -> bool:
     return any(buffer in there and buffer.size >= size for buffer, _ in reads(kernel))
 
 
-def _without_unread(kernels: Sequence[Kernel]) -> list[Kernel]:
+def without_unread(kernels: Sequence[Kernel]) -> list[Kernel]:
     """Marks results that only their own kernel reads: they stay in registers."""
     readers: dict[Buffer, set[int]] = {}
     for i, kernel in enumerate(kernels):

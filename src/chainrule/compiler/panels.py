@@ -15,11 +15,11 @@ from chainrule.compiler.kernels import Buffer, Kernel, Write
 from chainrule.compiler.loops import Loops
 from chainrule.compiler.meeting import Share
 from chainrule.compiler.microkernel import Micro, write_micro
+from chainrule.compiler.padding import VECTOR_BYTES
 from chainrule.compiler.repeats import write_call
 from chainrule.compiler.scalars import type_of
-from chainrule.compiler.sums import VECTOR_BYTES
 from chainrule.compiler.text import Text, Value
-from chainrule.compiler.tiles import operands, padded, rows_at_once, terms_at_once
+from chainrule.compiler.tiles import operands, padded, product, rows_at_once, terms_at_once
 from chainrule.compiler.values import Strip
 from chainrule.formula import Var, affine, read
 
@@ -40,14 +40,15 @@ class _Tiled(Loops):
         super().__init__(text, kernel, pointers)
         assert kernel.tiles is not None
         self.tiles = tiles = kernel.tiles
-        self.a, self.b = operands(tiles)
-        self.dtype = tiles.total.dtype
-        (self.inner,) = tiles.total.data[1]
+        self.total = product(kernel)
+        self.a, self.b = operands(self.total, tiles.row)
+        self.dtype = self.total.dtype
+        (self.inner,) = self.total.data[1]
         self.rows, self.columns = tiles.shape
         self.terms = terms_at_once(self.inner.size)
         size = tiles.row.size
         self.whole = size // self.rows * self.rows  # in tiles of all their rows
-        self.block = rows_at_once(tiles, self.terms)
+        self.block = rows_at_once(size, self.rows, self.terms, self.inner.size)
         self.panel = self._room(self.terms * self.columns)
         kept = self.rows if self.terms == self.inner.size else self.block + size - self.whole
         self.sums = self._room(kept * self.columns)
@@ -172,9 +173,9 @@ class _Tiled(Loops):
     def _strip(self, tile: Value, offset: Value, row: int, lanes: int, column: Value) -> None:
         strip = Strip(self._context(), lanes, row, {self.tiles.column: column})
         address = self.text.let(f"getelementptr inbounds {type_of(self.dtype)}, ptr {tile}, i64 {offset}")
-        self.scopes[-1][id(self.tiles.total), strip.context] = self._load(address, self.dtype, lanes)
+        self.scopes[-1][id(self.total), strip.context] = self._load(address, self.dtype, lanes)
         with self._in(strip):
-            self._store()
+            self._store_all()
 
     def _zero(self, address: Value, elements: int) -> None:
         self.text.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from chainrule.aligned import ALIGNMENT
 from chainrule.compiler import meeting, memory
 from chainrule.compiler.axes import all_of
 from chainrule.compiler.crew import yielding
+from chainrule.compiler.denormals import flushed
 from chainrule.compiler.kernels import Buffer, Kernel, Schedule, reads, targets
 from chainrule.compiler.loops import write_kernel
+from chainrule.compiler.padding import Padded, padded
 from chainrule.compiler.panels import write_tiled
 from chainrule.compiler.repeats import write_call
 from chainrule.compiler.scalars import emit, type_of
@@ -82,7 +85,7 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     if loop is None:
         body.once("0")
     else:
-        text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period, shared))
+        flushed(text, lambda: text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period, shared)))
     text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
     lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
@@ -132,10 +135,16 @@ class _Part:
         self.aliased = _in_place(found, loop)
         made = phases(found.kernels, self.aliased)
         self.work = work(made)
+        self.pieces = list(_pieces(made))
+        self.padded: list[Padded] = []
+        if loop.carried and not self.work and len(self.pieces) <= 1:
+            kernels, self.padded = padded(found.kernels, self.aliased)
+            self.found = found = replace(found, kernels=kernels)
+            made = phases(kernels, self.aliased)
+            self.pieces = list(_pieces(made))
         self.arena = memory.plan(found, times(made, found.kernels))
         self.outside = [b for b in found.buffers if b.kind != "arena"]
         self.entries = len(self.outside) + 1
-        self.pieces = list(_pieces(made))
         self.summed = [b for b in found.buffers if b.kind == "output" and b.place in loop.summed]
         self.shared = False
         self.fixed: dict[Buffer, Value] | None = None  # addresses, where one function has them all
@@ -149,15 +158,23 @@ class _Part:
         few = len(self.pieces) <= 1
         if shared or not few:
             for buffer in self.summed:
-                self.apart[buffer] = self.arena = -(-self.arena // memory.ALIGNMENT) * memory.ALIGNMENT
-                self.arena += buffer.nbytes
+                self._set_apart(buffer)
         else:
-            own = [buffer for buffer in self.found.buffers if buffer not in self.aliased]
-            self.near = {buffer: _room(text, buffer) for buffer in _near(own, self.found, self.loop)}
+            inner = [each.inner for each in self.padded]
+            own = [b for b in self.found.buffers if b not in self.aliased and b not in {e.source for e in self.padded}]
+            self.near = {b: _room(text, b) for b in _near([*inner, *own], {*inner}, self.found, self.loop)}
+            for buffer in inner:
+                if buffer not in self.near:
+                    self._set_apart(buffer)
             self.near |= {b: self.near[other] for b, other in self.aliased.items() if other in self.near}
             self.totals = {buffer: _room(text, buffer) for buffer in self.summed}
         if few:
-            self.fixed = self._addresses(text, dict.fromkeys(self.found.buffers))
+            self.fixed = self._addresses(text, dict.fromkeys([*self.found.buffers, *self.apart]))
+
+    def _set_apart(self, buffer: Buffer) -> None:
+        """A place of its own in the arena."""
+        self.apart[buffer] = self.arena = -(-self.arena // ALIGNMENT) * ALIGNMENT
+        self.arena += buffer.nbytes
 
     def once(self, index: Value) -> None:
         """All kernels, for the turn `index`: here if they are few, else in functions of bounded length.
@@ -194,11 +211,18 @@ class _Part:
         """Carried values and totals that are near while steps are made: from where they lie."""
         for buffer, here in self._outlasting():
             _memcpy(self.text, here, self._there(buffer), buffer.nbytes)
+        for each in self.padded:
+            here = self._pointers(self.text, {each.inner: None}, "0")[each.inner]
+            _memset(self.text, here, each.inner.nbytes)
+            _copy_rows(self.text, each, (here, each.inner.room), (self._there(each.source), each.columns))
 
     def put_back(self) -> None:
         """The same, to where they lie: a record, and the caller, find them there."""
         for buffer, here in self._outlasting():
             _memcpy(self.text, self._there(buffer), here, buffer.nbytes)
+        for each in self.padded:
+            here = self._pointers(self.text, {each.inner: None}, "0")[each.inner]
+            _copy_rows(self.text, each, (self._there(each.source), each.columns), (here, each.inner.room))
 
     def _outlasting(self) -> list[tuple[Buffer, Value]]:
         carried = [source for _, source in carried_buffers(self.found, self.loop) if source in self.near]
@@ -262,14 +286,17 @@ class _Part:
         return pointers | {buffer: pointers[other] for buffer, other in self.aliased.items() if buffer in used}
 
 
-def _near(buffers: Sequence[Buffer], found: Schedule, loop: Loop) -> list[Buffer]:
-    """What a loop's steps hand to one another, and to themselves, in places of the stack: small values."""
+def _near(buffers: Sequence[Buffer], own: Collection[Buffer], found: Schedule, loop: Loop) -> list[Buffer]:
+    """What a loop's steps hand to one another, and to themselves, in places of the stack: small values.
+
+    `own` are those that the loop has anyway.
+    """
     carried = {buffer for pair in carried_buffers(found, loop) for buffer in pair}
     carried |= {b for b in found.buffers if b.kind == "output" and b.place in loop.summed}
     chosen: list[Buffer] = []
     left = _NEAR_ALL
     for buffer in buffers if loop.carried or loop.summed else ():
-        inside = buffer in carried or (buffer.kind == "arena" and buffer.place >= 0)
+        inside = buffer in carried or buffer in own or (buffer.kind == "arena" and buffer.place >= 0)
         if inside and buffer.nbytes <= min(_NEAR, left):
             chosen.append(buffer)
             left -= buffer.nbytes
@@ -282,7 +309,29 @@ def _entry(text: Text, place: int) -> Value:
 
 
 def _room(text: Text, buffer: Buffer) -> Value:
-    return text.room(f"[{buffer.nbytes} x i8], align {memory.ALIGNMENT}")
+    nbytes = -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT  # with the gap that there may be
+    return text.room(f"[{nbytes} x i8], align {ALIGNMENT}")
+
+
+def _copy_rows(text: Text, each: Padded, to: tuple[Value, int], source: tuple[Value, int]) -> None:
+    """The rows of a padded value; of both ends where the rows begin, and how far apart they are."""
+    size = each.source.dtype.itemsize
+
+    def row(i: Value, _: list[Value]) -> list[Value]:
+        there, here = (_row(text, start, i, stride * size) for start, stride in (to, source))
+        _memcpy(text, there, here, each.columns * size)
+        return []
+
+    text.loop(0, each.rows, 1, [], row)
+
+
+def _row(text: Text, start: Value, i: Value, nbytes: int) -> Value:
+    return text.let(f"getelementptr i8, ptr {start}, i64 {text.let(f'mul nsw i64 {i}, {nbytes}')}")
+
+
+def _memset(text: Text, place: Value, nbytes: int) -> None:
+    text.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
+    text.do(f"call void @llvm.memset.p0.i64(ptr {place}, i8 0, i64 {nbytes}, i1 false)")
 
 
 def _memcpy(text: Text, to: Value, source: Value, nbytes: int) -> None:
@@ -311,7 +360,7 @@ def _pieces(made: Sequence[Phase]) -> Iterator[list[Phase]]:
 
 
 def _length(kernel: Kernel) -> int:
-    return sum(1 for write in kernel.writes for _ in all_of(write.value))
+    return sum(1 for write in kernel.written for _ in all_of(write.value))
 
 
 def carried_buffers(found: Schedule, loop: Loop | None) -> list[tuple[Buffer, Buffer]]:
@@ -349,8 +398,8 @@ def _in_place(found: Schedule, loop: Loop) -> dict[Buffer, Buffer]:
         writer = found.kernels[at]
         if writer.zeroes or any(out in targets(k) for k in found.kernels[at + 1 :]):
             continue
-        mine = next(k for k, write in enumerate(writer.writes) if write.target is out)
-        place, after = writer.writes[mine].place, replace(writer, writes=writer.writes[mine + 1 :])
+        mine = next(k for k, write in enumerate(writer.written) if write.target is out)
+        place, after = writer.written[mine].place, replace(writer, writes=writer.written[mine + 1 :], beside=())
         if any(b is source for b, _ in reads(after)):
             continue
         same_place = all(offset == place for b, offset in reads(writer) if b is source)

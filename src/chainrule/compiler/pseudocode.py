@@ -62,9 +62,11 @@ class _Printer:
     def kernel(self, kernel: Kernel) -> str:
         head = self._loop(kernel.space)
         self.scopes.append(_Scope(frozenset(kernel.space)))
-        self.uses = _uses([write.value for write in kernel.writes])
+        self.uses = _uses([write.value for write in kernel.written])
         for write in kernel.writes:
             self._write(write)
+        if kernel.beside:
+            self._beside(kernel)
         lines = self.scopes.pop().lines
         zero = [f"{self.names[kernel.writes[0].target]}[...] = 0"] if kernel.zeroes else []
         if not head:
@@ -78,7 +80,16 @@ class _Printer:
         if not write.stored:
             self.registers.add(write.target)
         target = self._element(write.target, write.place)
-        self.scopes[0].lines.append(f"{target} {'+=' if write.adds else '='} {value}")
+        self.scopes[-1].lines.append(f"{target} {'+=' if write.adds else '='} {value}")
+
+    def _beside(self, kernel: Kernel) -> None:
+        """What is written in the loop of the sum that stands above."""
+        inner = [var for var, _ in kernel.beside[0].place.terms if var not in kernel.space]
+        head = ", ".join(f"{self.variables[var]} < {var.size}" for var in inner)
+        self.scopes.append(_Scope(frozenset(inner)))
+        for write in kernel.beside:
+            self._write(write)
+        self.scopes[0].lines.append(f"for {head}: {'; '.join(self.scopes.pop().lines)}  # in the loop of the sum")
 
     def _loop(self, space: Sequence[Var]) -> str:
         for var in space:

@@ -14,7 +14,7 @@ from chainrule.compiler.axes import all_of, vector_axis
 from chainrule.compiler.kernels import Kernel, Write, expressions
 from chainrule.formula import Expr
 
-__all__ = ["regrouped"]
+__all__ = ["is_moved", "regrouped"]
 
 _FACTORS = 2.0**-24, 1.0  # the least and the largest that are moved, as step sizes and 1 / rows are
 
@@ -55,7 +55,7 @@ class _Regrouping:
             a, b = expr.args[one], expr.args[other]
             if expr.op == "add" and b.op not in ("add", "multiply") and (products := self._products(before.args[one])):
                 return _sum([b, *map(self._of, products)])
-            if alone and expr.op == "multiply" and a.op == "multiply" and _is_moved(b):
+            if alone and expr.op == "multiply" and a.op == "multiply" and is_moved(b):
                 return self._scaled(a, b)
         return expr
 
@@ -82,7 +82,8 @@ class _Regrouping:
         return math.prod(-(-var.size // 8) if var is self.vector else var.size for var in expr.needs), ours
 
 
-def _is_moved(factor: Expr) -> bool:
+def is_moved(factor: Expr) -> bool:
+    """Whether it is a constant that may be multiplied earlier."""
     least, largest = _FACTORS
     return factor.op == "const" and least <= abs(factor.data) <= largest
 

@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import aligned
 from chainrule.compiler import crew
+from chainrule.compiler.beside import updated_beside
+from chainrule.compiler.chains import shortened
 from chainrule.compiler.costs import Report, costs, own_bytes
 from chainrule.compiler.culprit import culprit
 from chainrule.compiler.frames import Frame, Layout
 from chainrule.compiler.kernels import Rows, Schedule, without_nodes
-from chainrule.compiler.memory import freeing_early
+from chainrule.compiler.memory import after_readers, freeing_early
 from chainrule.compiler.merge import merged
-from chainrule.compiler.order import after_readers
 from chainrule.compiler.program import ENTRY, Loop, assemble, carried_buffers
 from chainrule.compiler.pseudocode import printed
 from chainrule.compiler.recent import Recent
@@ -100,7 +102,7 @@ class CompiledLoop:
         self._machine.run(arrays, periods, steps)
 
     def trim(self) -> None:
-        """Let go of large memory that the next run makes anew."""
+        """Let go of the arrays that were given, and of large memory that the next run makes anew."""
         self._machine.trim()
 
 
@@ -121,6 +123,7 @@ class _Machine:
                 rule, repair = "this placeholder is given no value", "List it as an input: make it an argument."
                 raise OptionError(explain("a compiled function", leaf.describe(), rule, repair))
         self._arenas: list[np.ndarray] = []
+        self._table = _Table(self.compiled)
 
     def run(
         self,
@@ -129,23 +132,20 @@ class _Machine:
         steps: int = 1,
     ) -> None:
         """Runs on (inputs, outputs) of every part."""
-        table: list[int] = []
-        alive: list[Any] = []
-        code = self.compiled
-        self._arenas = self._arenas or [np.empty(code.arena + 64, np.uint8)] * len(code.arenas)
+        code, entry = self.compiled, 0
+        self._arenas = self._arenas or [aligned.empty((code.arena,), np.dtype("uint8"))] * len(code.arenas)
         for places, leaves, arena, (inputs, outputs) in zip(code.places, self.held, self._arenas, arrays, strict=True):
-            held = [np.ascontiguousarray(leaf.value) for leaf in leaves]
-            alive.append(held)
-            given = {"input": inputs, "held": held, "output": outputs}
-            table += [_address(given[kind][place]) for kind, place in places]
-            table.append(-(-_address(arena) // 64) * 64)
-        pointers = (ctypes.c_void_p * len(table))(*table)
-        flags = code.call(ctypes.addressof(pointers), periods, steps)
+            given = {"input": inputs, "held": [np.ascontiguousarray(leaf.value) for leaf in leaves], "output": outputs}
+            for array in (*[given[kind][place] for kind, place in places], arena):
+                self._table.put(entry, array)
+                entry += 1
+        flags = code.call(self._table.address, periods, steps)
         if flags:
             raise _out_of_range()
 
     def trim(self) -> None:
-        """Drop the arenas if they are large."""
+        """Let go of what was given, and of the arenas if they are large."""
+        self._table = _Table(self.compiled)
         if sum(self.compiled.arenas) > _LARGE:
             self._arenas = []
 
@@ -153,9 +153,26 @@ class _Machine:
 _LARGE = 2**20  # bytes of an arena that is made anew, rather than kept where nothing runs
 
 
+class _Table:
+    """The pointers that machine code takes. Where an array that was there before lies is not asked for again."""
+
+    def __init__(self, code: Compiled):
+        entries = sum(len(places) + 1 for places in code.places)
+        self._pointers = (ctypes.c_void_p * entries)()
+        self._arrays: list[Any] = [None] * entries  # alive, so that another in their place is another object
+        self.address = ctypes.addressof(self._pointers)
+
+    def put(self, entry: int, array: Any) -> None:
+        """Where `array` lies, as this entry."""
+        if array is not self._arrays[entry]:
+            self._pointers[entry], self._arrays[entry] = _address(array), array
+
+
 def _address(array: Any) -> int:
     """Where a contiguous array lies. By its buffer, where it gives one: that takes a third of the time of `ctypes`."""
-    if array.flags.writeable and array.nbytes:
+    if not array.nbytes:
+        return 0
+    if array.flags.writeable:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))
     return int(array.ctypes.data)
 
@@ -225,7 +242,8 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
         found = [_scheduled(part, rows if part is step else None) for part in parts]
         for part in found:
             carried = carried_buffers(part, loop) if part is found[0] else ()
-            part.kernels = regrouped(freeing_early(after_readers(merged(part.kernels), carried), carried))
+            ordered = freeing_early(after_readers(merged(part.kernels), carried), carried)
+            part.kernels = updated_beside(shortened(regrouped(ordered), carried), carried)
             in_tiles(part, llvm.registers())
         made = assemble(found[0], loop, *found[1:])
         symbols = crew.yielding() if made.work else {}

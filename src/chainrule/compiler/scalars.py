@@ -199,6 +199,19 @@ def _cast(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width
     return text.let(f"{name} {t} {args[0]} to {wanted}")
 
 
+def _foretold(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width: int) -> Value:
+    """A condition as 0 or 1 by a branch, which LLVM leaves one as it is said to go one way nearly always."""
+    assert width == 1
+    before, true, after = text.block, text.name("true"), text.name("after")
+    text.declared.add('!0 = !{!"branch_weights", i32 1, i32 1000}')
+    text.do(f"br i1 {args[0]}, label %{true}, label %{after}, !prof !0")
+    text.start(true)
+    text.do(f"br label %{after}")
+    text.start(after)
+    one, zero = literal(1, dtype), literal(0, dtype)
+    return text.let(f"phi {type_of(dtype)} [ {one}, %{true} ], [ {zero}, %{before} ]")
+
+
 def _logic(name: str) -> Callable[..., Value]:
     return lambda text, args, kinds, dtype, width: text.let(f"{name} {type_of(dtype, width)} {args[0]}, {args[1]}")
 
@@ -305,7 +318,7 @@ _SPECIAL: dict[str, Callable[..., Value]] = {
     "where": _where, "maximum": _extreme("greater"), "minimum": _extreme("less"), "negative": _negative,
     "absolute": _absolute, "sign": _sign, "power": _power, "cast": _cast, "logical_and": _logic("and"),
     "logical_or": _logic("or"), "logical_not": _not, "isfinite": _isfinite, "right_shift": _shift, "philox": _philox,
-    "bits": _bitcast, "from_bits": _bitcast, "far_turn": _far_turn,
+    "foretold": _foretold, "bits": _bitcast, "from_bits": _bitcast, "far_turn": _far_turn,
     "far_angle": _of_turn(0), "far_quarter": _of_turn(1),
     "floor": lambda text, args, *_: args[0],
 }  # fmt: skip

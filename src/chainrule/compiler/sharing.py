@@ -201,7 +201,7 @@ def _row(kernel: Kernel) -> Var | None:
 def _uses(kernel: Kernel, same: Mapping[Buffer, Buffer]) -> _Uses:
     found = _Uses()
     row = _row(kernel) if kernel.tiles is None else None
-    places = [(write.target, write.place, True) for write in kernel.writes]
+    places = [(write.target, write.place, True) for write in kernel.written]
     places += [(buffer, place, False) for buffer, place in reads(kernel)]
     for buffer, place, written in places:
         found.add(_place_of(buffer, same), written, row is not None and _aligned(place, row, buffer.size))
@@ -223,7 +223,9 @@ def _aligned(place: Affine, row: Var, size: int) -> bool:
 
 def _work(kernel: Kernel) -> int:
     """Scalar operations."""
-    return math.prod(var.size for var in kernel.space) * sum(_operations(write.value) for write in kernel.writes)
+    beside = sum(write.target.size * _operations(write.value) for write in kernel.beside)
+    turns = math.prod(var.size for var in kernel.space)
+    return turns * sum(_operations(write.value) for write in kernel.writes) + beside
 
 
 def _operations(value: Expr) -> int:

@@ -9,18 +9,20 @@ from typing import TypeAlias
 import numpy as np
 
 from chainrule.compiler.axes import all_of, crossing_axis, strips, sum_axis
+from chainrule.compiler.kernels import Write
+from chainrule.compiler.padding import VECTOR_BYTES
 from chainrule.compiler.scalars import FLAGS, emit, literal, splat, type_of
 from chainrule.compiler.text import Value
 from chainrule.compiler.values import INDEX, Strip, Values
 from chainrule.dtypes import DType
 from chainrule.formula import Expr, Var
 
-__all__ = ["ACCUMULATORS", "VECTOR_BYTES", "Sums", "alternate", "most_lanes"]
+__all__ = ["ACCUMULATORS", "Sums", "alternate", "most_lanes"]
 
-VECTOR_BYTES = 64
 ACCUMULATORS = 4  # vectors carried by one sum, to hide the latency of the addition
 UNROLLED = 8  # loops of up to so many turns are written out
 UNROLLED_TOTAL = 64
+_CHAINS = 8  # vectors that additions go to by turns: two are begun in a cycle, and one takes four
 _SHORT = 24  # expressions in the terms of a sum that carries several accumulators
 
 _Turn: TypeAlias = Callable[[Value, list[Value]], list[Value]]  # (index, totals so far) -> totals
@@ -39,17 +41,48 @@ class Sums(Values):
         first = _identity(kind, expr.dtype)
         if not all(var.size for var in over):
             return splat(self.text, first, expr.dtype, self.width)
-        self._hoist(body, set(over) | self._unbound())
+        self._hoist_terms(body, over)
         crossing = crossing_axis(self.kernel, expr, self.along) if self.along is not None and self.width > 1 else None
         if crossing is not None:
             return self._crossing(expr, kind, [var for var in over if var is not crossing], crossing)
         vector = sum_axis(body, over) if self.width == 1 else None
         if vector is not None:
             return self._across(expr, kind, [var for var in over if var is not vector], vector)
-        here = [Strip(self.context, self.width, self.row)]
-        return self._accumulate(kind, expr.dtype, over, [splat(self.text, first, expr.dtype, self.width)], body, here)[
-            0
-        ]
+        return self._total(expr, [Strip(self.context, self.width, self.row)])[0]
+
+    def _total(self, expr: Expr, made: Sequence[Strip]) -> list[Value]:
+        """A reduction in every strip.
+
+        Where they are few, several totals are carried by turns: else every addition waits for the one before.
+        """
+        (kind, (var, *inner)), (body,), dtype = expr.data, expr.args, expr.dtype
+        totals = [splat(self.text, _identity(kind, dtype), dtype, strip.width) for strip in made]
+        parts, n = _by_turns(expr, made), len(made)
+        if parts == 1:
+            return self._accumulate(kind, dtype, (var, *inner), totals, body, made)
+
+        def turn(i: Value, carried: list[Value]) -> list[Value]:
+            found: list[Value] = []
+            for part in range(parts):
+                with self._scope({var: self._shifted(i, part)}):
+                    found += self._accumulate(kind, dtype, inner, carried[part * n : part * n + n], body, made)
+            return found
+
+        whole = var.size // parts * parts
+        carried = [(type_of(dtype, strip.width), total) for strip, total in zip(made, totals, strict=True)] * parts
+        totals = self.text.loop(0, whole, parts, carried, turn)
+        for i in range(whole, var.size):
+            with self._scope({var: str(i)}):
+                totals[:n] = self._accumulate(kind, dtype, inner, totals[:n], body, made)
+        while len(totals) > n:
+            half = len(totals) // 2
+            pairs = zip(totals[:half], totals[half:], [*made] * (half // n), strict=True)
+            totals = [self._both(kind, a, b, dtype, strip) for a, b, strip in pairs]
+        return totals
+
+    def _both(self, kind: str, a: Value, b: Value, dtype: DType, strip: Strip) -> Value:
+        with self._in(strip):
+            return self._combine(kind, a, b, dtype)
 
     def _accumulate(
         self, kind: str, dtype: DType, over: Sequence[Var], totals: list[Value], body: Expr, made: Sequence[Strip]
@@ -76,6 +109,8 @@ class Sums(Values):
     def _plus(self, kind: str, total: Value, body: Expr, dtype: DType, strip: Strip) -> Value:
         with self._in(strip):
             found = self._combine(kind, total, self._value(body), dtype)
+            for write in self.kernel.beside:
+                self._store(write)
             if not self.active:
                 return found
             t = type_of(dtype, self.width)
@@ -122,10 +157,12 @@ class Sums(Values):
         read once for all of them, and at the end 8 vectors are folded together to one, a sum in each lane.
         """
         (body,), dtype, along, width = expr.args, expr.dtype, self.along, self.width
+        over = expr.data[1]
         assert along is not None
         lanes = min(VECTOR_BYTES // dtype.itemsize, 1 << (var.size - 1).bit_length())
         first, shared = self.bound[along], (along, self._context())
-        rows = [Strip(self._context(), lanes, self._context(), {along: self._shifted(first, k)}) for k in range(width)]
+        count = width if first.startswith("%") else min(width, along.size - int(first))  # the others lie in a gap
+        rows = [Strip(self._context(), lanes, self._context(), {along: self._shifted(first, k)}) for k in range(count)]
 
         def turn(i: Value, carried: list[Value]) -> list[Value]:
             made = [replace(row, bound={**row.bound, var: i}) for row in rows]
@@ -133,8 +170,12 @@ class Sums(Values):
                 return self._accumulate(kind, dtype, outer, carried, body, made)
 
         self.along, self.still = var, shared
-        totals = [splat(self.text, _identity(kind, dtype), dtype, lanes)] * width
-        totals = self._along_row(turn, totals, dtype, var.size, lanes)
+        for row in rows:
+            with self._in(row):
+                for write in self.kernel.beside:
+                    self._hoist(write.value, set(over))
+        none = splat(self.text, _identity(kind, dtype), dtype, lanes)
+        totals = self._along_row(turn, [none] * count, dtype, var.size, lanes) + [none] * (width - count)
         self.along, self.still = along, None
         found = self._lanes_folded(kind, totals, dtype, lanes)
         self.width = width
@@ -143,7 +184,7 @@ class Sums(Values):
     def _along_row(self, turn: _Turn, totals: list[Value], dtype: DType, size: int, lanes: int) -> list[Value]:
         """`turn` at every vector of an axis; at the last one only the lanes within the axis are read."""
         whole = size // lanes * lanes
-        if whole // lanes <= UNROLLED // 2:
+        if whole // lanes <= (1 if self.kernel.beside else UNROLLED // 2):
             for i in range(0, whole, lanes):
                 totals = turn(str(i), totals)
         else:
@@ -227,16 +268,35 @@ class Sums(Values):
         return text.loop(1, var.size, 1, carried, turn)[1]
 
     def _sum_together(self, expr: Expr, made: Sequence[Strip]) -> None:
-        kind, over = expr.data
-        (body,) = expr.args
-        totals = []
         for strip in made:
             with self._in(strip):
-                self._hoist(body, {*over, *self._unbound()})
-                totals.append(splat(self.text, _identity(kind, expr.dtype), expr.dtype, strip.width))
-        totals = self._accumulate(kind, expr.dtype, over, totals, body, made)
-        for strip, total in zip(made, totals, strict=True):
+                self._hoist_terms(expr.args[0], expr.data[1])
+        for strip, total in zip(made, self._total(expr, made), strict=True):
             self.scopes[-1][id(expr), strip.context] = total
+
+    def _hoist_terms(self, body: Expr, over: Sequence[Var]) -> None:
+        """Computes now what the terms of a sum need that is the same in all of them."""
+        for value in (body, *(write.value for write in self.kernel.beside)):
+            self._hoist(value, {*over, *self._unbound()})
+
+    def _store(self, write: Write) -> None:
+        """One element of a result (or one strip); what reads it there finds it in a register."""
+        value = self._value(write.value)
+        self.scopes[-1][id(write.target), self.context] = value
+        if write.stored:
+            self._write(write, value)
+
+    def _write(self, write: Write, value: Value) -> None:
+        dtype, width = write.target.dtype, self.width
+        if width == 1 or write.place.stride(self.along) == 1:  # type: ignore[arg-type]
+            address = self._address(write.target, self._offset(write.place))
+            if write.adds:
+                value = self._add(self._load(address, dtype, width), value, dtype)
+            self._put(address, value, dtype, width, self._masked(write.target, write.place))
+            return
+        for lane, offset in enumerate(self._lane_offsets(write.place)):
+            one = self.text.let(f"extractelement {type_of(dtype, width)} {value}, i64 {lane}")
+            self._put(self._address(write.target, offset), one, dtype, 1)
 
     def _add(self, a: Value, b: Value, dtype: DType) -> Value:
         return emit(self.text, "add", [a, b], [dtype, dtype], dtype, self.width)
@@ -246,6 +306,18 @@ def most_lanes(body: Expr, dtype: DType) -> int:
     """The widest strip of a sum: several vectors, so that several accumulators are carried, if its terms are short."""
     short = sum(1 for _ in all_of(body)) <= _SHORT
     return VECTOR_BYTES // dtype.itemsize * (ACCUMULATORS if short else 1)
+
+
+def _by_turns(expr: Expr, made: Sequence[Strip]) -> int:
+    """How many totals of each strip a sum carries."""
+    body, var = expr.args[0], expr.data[1][0]
+    vectors = sum(-(-strip.width * expr.dtype.itemsize // VECTOR_BYTES) for strip in made)
+    if var.size <= UNROLLED or sum(1 for _ in all_of(body)) > _SHORT:
+        return 1
+    parts = 1
+    while parts < ACCUMULATORS and 2 * parts * vectors <= _CHAINS and var.size >= _CHAINS * parts:
+        parts *= 2
+    return parts
 
 
 def _identity(kind: str, dtype: DType) -> Value:

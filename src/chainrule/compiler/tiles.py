@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from chainrule.compiler.axes import vector_axis
 from chainrule.compiler.kernels import Buffer, Kernel, Schedule, Tiles, Write, expressions, targets
-from chainrule.compiler.sums import VECTOR_BYTES
+from chainrule.compiler.padding import VECTOR_BYTES
 from chainrule.dtypes import DType
 from chainrule.formula import Expr, Var, affine, read
 
-__all__ = ["in_tiles", "operands", "padded", "pays", "rows_at_once", "terms_at_once"]
+__all__ = ["in_tiles", "operands", "padded", "pays", "product", "rows_at_once", "terms_at_once"]
 
 # Multiplications from which tiles pay, measured with both sides of one product in turns; below, loops are as fast.
 LEAST = 2**20
@@ -41,12 +41,10 @@ def terms_at_once(terms: int) -> int:
     return terms if blocks == 1 else -(-terms // (8 * blocks)) * 8
 
 
-def rows_at_once(tiles: Tiles, terms: int) -> int:
-    """How many rows of whole tiles are computed with so many `terms` before the next: all, where these are all."""
-    rows, most = tiles.shape[0], tiles.row.size
-    if terms < tiles.total.data[1][0].size:
-        most = min(most, _ROWS_AT_ONCE)
-    return most // rows * rows
+def rows_at_once(rows: int, tile: int, terms: int, all_terms: int) -> int:
+    """How many of the `rows` are computed with so many `terms` before the next: all, where these are all."""
+    most = rows if terms == all_terms else min(rows, _ROWS_AT_ONCE)
+    return most // tile * tile
 
 
 def padded(width: int, dtype: DType) -> int:
@@ -68,10 +66,16 @@ def _is_near(a: Expr, inner: Var) -> bool:
     return stride == 1 or (inner.size <= _MOST_APART and stride * a.dtype.itemsize % _CROWDED != 0)
 
 
-def operands(tiles: Tiles) -> tuple[Expr, Expr]:
-    """What is read along the rows of the result, and what along its columns."""
-    one, other = tiles.total.args[0].args
-    return (one, other) if tiles.row in one.needs else (other, one)
+def product(kernel: Kernel) -> Expr:
+    """The one sum of a kernel in tiles."""
+    (total,) = (expr for expr in expressions(kernel) if expr.op == "reduce")
+    return total
+
+
+def operands(total: Expr, row: Var) -> tuple[Expr, Expr]:
+    """What a product reads along the rows of the result, and what along its columns."""
+    one, other = total.args[0].args
+    return (one, other) if row in one.needs else (other, one)
 
 
 def in_tiles(found: Schedule, registers: int) -> None:
@@ -92,6 +96,8 @@ class _Tiling:
 
     def kernels(self) -> list[Kernel]:
         """The same work, in order."""
+        if self.original.beside:  # it belongs to the loop of the sum
+            return [self.original]
         large = [(total, axes) for total in expressions(self.original) if (axes := self._axes(total)) is not None]
         if not large:
             return [self.original]
@@ -152,16 +158,14 @@ class _Tiling:
         (inner,) = total.data[1]
         rows, columns = _shape(column.size, total.dtype, self.registers)
         shape = min(rows, row.size), columns
-        tiles = Tiles(total, row, column, shape)
-        a, _ = operands(tiles)
+        a, _ = operands(total, row)
         if not _is_near(a, inner):
             source = a.data[0]
             turned = self._buffer(f"{source.name}.T", row.size * inner.size, a.dtype, (row.size, inner.size))
             place = affine(row) * inner.size + inner
             self.made.append(Kernel((row, inner), (Write(turned, place, a, None),), alone=True))
             kernel = _replaced(kernel, [(a, read(turned, place, a.dtype))])
-            total = next(e for e in expressions(kernel) if e.op == "reduce")
-        return replace(kernel, tiles=replace(tiles, total=total))
+        return replace(kernel, tiles=Tiles(row, column, shape))
 
     def _buffer(self, name: str, size: int, dtype: DType, shape: tuple[int, ...]) -> Buffer:
         self.buffers.append(Buffer(name, size, dtype, "arena", -1, shape))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from chainrule.compiler.elementary import ELEMENTARY
 from chainrule.compiler.kernels import Buffer, Kernel
+from chainrule.compiler.padding import has_room
 from chainrule.compiler.scalars import emit, literal, splat, type_of
 from chainrule.compiler.text import PRECISE, Text, Value
 from chainrule.dtypes import DType
@@ -42,7 +43,7 @@ class Values:
     def __init__(self, text: Text, kernel: Kernel, pointers: dict[Buffer, Value]):
         self.text, self.kernel, self.pointers = text, kernel, pointers
         self.bound: dict[Var, Value] = {}
-        self.scopes: list[dict[tuple[int, int], Value]] = [{}]
+        self.scopes: list[dict[tuple[int, ...], Value]] = [{}]
         self.width = 1  # lanes of the vector variable `along`
         self.context = self.row = self.contexts = 0  # which strip, and which row, values belong to; 0: to none
         self.along: Var | None = None
@@ -145,16 +146,22 @@ class Values:
         memory = "i8" if buffer.dtype.kind == "b" else type_of(buffer.dtype)
         return self.text.let(f"getelementptr inbounds {memory}, ptr {self.pointers[buffer]}, i64 {offset}")
 
-    def _load(self, address: Value, dtype: DType, width: int) -> Value:
+    def _masked(self, buffer: Buffer, place: Affine) -> bool:
+        """Whether only some lanes are there; a gap may be read and written."""
+        if not self.active or self.along is None:
+            return False
+        return not has_room(buffer, place, self.along, -(-self.along.size // self.width) * self.width)
+
+    def _load(self, address: Value, dtype: DType, width: int, masked: bool = False) -> Value:
         if dtype.kind != "b":
-            return self._loaded(address, dtype, width)
+            return self._loaded(address, dtype, width, masked)
         byte = np.dtype("uint8")
-        raw = self._loaded(address, byte, width)
+        raw = self._loaded(address, byte, width, masked)
         return emit(self.text, "cast", [raw], [byte], dtype, width)
 
-    def _loaded(self, address: Value, dtype: DType, width: int) -> Value:
+    def _loaded(self, address: Value, dtype: DType, width: int, masked: bool) -> Value:
         t = type_of(dtype, width)
-        if width == 1 or not self.active:
+        if width == 1 or not masked:
             return self.text.let(f"load {t}, ptr {address}, align {dtype.itemsize}")
         name = f"llvm.masked.load.v{width}{'f' if dtype.kind == 'f' else 'i'}{8 * dtype.itemsize}.p0"
         mask, align = (f"<{width} x i1>", self._mask(width)), ("i32", str(dtype.itemsize))
@@ -164,10 +171,17 @@ class Values:
         """Which lanes are read."""
         return "<" + ", ".join(f"i1 {'true' if lane < self.active else 'false'}" for lane in range(width)) + ">"
 
-    def _put(self, address: Value, value: Value, dtype: DType, width: int) -> None:
+    def _put(self, address: Value, value: Value, dtype: DType, width: int, masked: bool = False) -> None:
         if dtype.kind == "b":
             value, dtype = emit(self.text, "cast", [value], [dtype], np.dtype("uint8"), width), np.dtype("uint8")
-        self.text.do(f"store {type_of(dtype, width)} {value}, ptr {address}, align {dtype.itemsize}")
+        t = type_of(dtype, width)
+        if width == 1 or not masked:
+            self.text.do(f"store {t} {value}, ptr {address}, align {dtype.itemsize}")
+            return
+        kind, mask = f"v{width}{'f' if dtype.kind == 'f' else 'i'}{8 * dtype.itemsize}", f"<{width} x i1>"
+        self.text.declared.add(f"declare void @llvm.masked.store.{kind}.p0({t}, ptr, i32, {mask})")
+        given = f"{t} {value}, ptr {address}, i32 {dtype.itemsize}, {mask} {self._mask(width)}"
+        self.text.do(f"call void @llvm.masked.store.{kind}.p0({given})")
 
     def _shifted(self, offset: Value, by: int) -> Value:
         if not offset.startswith("%"):
@@ -180,9 +194,7 @@ class Values:
     def _value(self, expr: Expr) -> Value:
         """The value in all lanes."""
         if self.width > 1 and not self._is_vector(expr):
-            with self._one_lane():
-                one = self._value(expr)
-            return splat(self.text, one, expr.dtype, self.width)
+            return self._splat(expr)
         if expr.op == "const":
             return splat(self.text, literal(expr.data, expr.dtype), expr.dtype, self.width)
         context = self.context if self.still is None or self.still[0] in expr.needs else self.still[1]
@@ -193,6 +205,17 @@ class Values:
         value = self._computed(expr)
         self.scopes[-1][key] = value
         self.kept.append(expr)
+        return value
+
+    def _splat(self, expr: Expr) -> Value:
+        """What is the same in all lanes, in a vector; it is made once as well."""
+        width = self.width
+        with self._one_lane():
+            one, key = self._value(expr), (id(expr), self.context, width)
+        for scope in reversed(self.scopes):
+            if key in scope:
+                return scope[key]
+        self.scopes[-1][key] = value = splat(self.text, one, expr.dtype, width)
         return value
 
     def _computed(self, expr: Expr) -> Value:
@@ -242,28 +265,43 @@ class Values:
                     return value if context == self.context else splat(self.text, value, expr.dtype, self.width)
         moved = any(var.value is not None and self._is_vector(var.value) for var, _ in place.terms)
         if self.width == 1 or (place.stride(self.along) == 1 and not moved):
-            return self._load(self._address(buffer, self._offset(place)), expr.dtype, self.width)
+            address = self._address(buffer, self._offset(place))
+            return self._load(address, expr.dtype, self.width, self._masked(buffer, place))
         if not moved:
-            return self._strided(buffer, self._offset(place), place.stride(self.along), expr.dtype)
+            return self._strided(buffer, place, expr.dtype)
         value, t = "poison", type_of(expr.dtype, self.width)
         for lane, offset in enumerate(self._lane_offsets(place)):
             one = self._load(self._address(buffer, offset), expr.dtype, 1)
             value = self.text.let(f"insertelement {t} {value}, {type_of(expr.dtype)} {one}, i64 {lane}")
         return value
 
-    def _strided(self, buffer: Buffer, first: Value, stride: int, dtype: DType) -> Value:
-        """One element a lane, `stride` apart."""
-        width, t = self.width, type_of(dtype, self.width)
-        if stride == 2:  # two whole loads that end at the last element, and a shuffle
-            low = self._load(self._address(buffer, first), dtype, width)
-            high = self._load(self._address(buffer, self._shifted(first, width - 1)), dtype, width)
-            mask = ", ".join(f"i32 {2 * k if 2 * k < width else 2 * k + 1}" for k in range(width))
-            return self.text.let(f"shufflevector {t} {low}, {t} {high}, <{width} x i32> <{mask}>")
-        value = "poison"
-        for lane in range(width):
+    def _strided(self, buffer: Buffer, place: Affine, dtype: DType) -> Value:
+        """One element a lane, all as far from the next."""
+        assert self.along is not None
+        stride, t = place.stride(self.along), type_of(dtype, self.width)
+        if stride == 2:
+            return self._every_other(buffer, place, dtype)
+        first, value = self._offset(place), "poison"
+        for lane in range(self.width):
             one = self._load(self._address(buffer, self._shifted(first, lane * stride)), dtype, 1)
             value = self.text.let(f"insertelement {t} {value}, {type_of(dtype)} {one}, i64 {lane}")
         return value
+
+    def _every_other(self, buffer: Buffer, place: Affine, dtype: DType) -> Value:
+        """Two whole loads and a shuffle: of pairs, so that x[:, 0] and x[:, 1] have the same loads.
+
+        Those of a first element end with the last pair; where that is not whole, the second load ends one before.
+        """
+        width, t = self.width, type_of(dtype, self.width)
+        second = place.offset % 2 if all(factor > 0 for _, factor in place.terms) else 0
+        last = place.offset + sum(max(0, factor) * (var.size - 1) for var, factor in place.terms)
+        missing = 0 if second or last + 1 < buffer.size else 1
+        first = self._offset(replace(place, offset=place.offset - second))
+        low = self._load(self._address(buffer, first), dtype, width)
+        high = self._load(self._address(buffer, self._shifted(first, width - missing)), dtype, width)
+        lanes = (2 * k + second for k in range(width))
+        mask = ", ".join(f"i32 {lane if lane < width else lane + missing}" for lane in lanes)
+        return self.text.let(f"shufflevector {t} {low}, {t} {high}, <{width} x i32> <{mask}>")
 
     def _position(self, expr: Expr) -> Value:
         place: Affine = expr.data

@@ -75,15 +75,13 @@ class Module:
     def named_modules(self) -> dict[str, Module]:
         """This module (its path is empty) and all below it, by dotted path; each once."""
         found: dict[Module, str] = {}
-
-        def visit(path: str, module: Module) -> None:
+        ahead: list[tuple[str, Module]] = [("", self)]
+        while ahead:
+            path, module = ahead.pop()
             if module not in found:
                 found[module] = path
-                for name, child in module.children():
-                    if isinstance(child, Module):
-                        visit(_join(path, name), child)
-
-        visit("", self)
+                below = [(_join(path, name), child) for name, child in module.children() if isinstance(child, Module)]
+                ahead.extend(reversed(below))
         return {path: module for module, path in found.items()}
 
     def modules(self) -> list[Module]:

@@ -95,7 +95,7 @@ class CompiledRunner:
             self.made.pace = others | {every: seconds / count}
 
     def put_away(self) -> None:
-        """Let go of large memory in `made`."""
+        """Let go of the data, and of large memory, in `made`."""
         for loop in self.made.loops.values():
             loop.trim()
 

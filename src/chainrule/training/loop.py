@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.errors import NonFiniteError
 from chainrule.history import History, TrainingState
 from chainrule.sampling import Sampler
-from chainrule.training.interrupts import noted, undisturbed
+from chainrule.training.interrupts import Interrupts
 from chainrule.training.nonfinite import explain_nonfinite
 from chainrule.training.past import Past
 from chainrule.training.progress import Bar, Progress
@@ -58,27 +59,28 @@ class Run:
     _reported: tuple[float, int] = (0.0, 0)
 
     def __post_init__(self) -> None:
-        self._past = Past(self.traced.arrays, self.looping is not None, self._again)
+        self._past = Past(self.traced.arrays, self.looping is not None)
 
     def go(self) -> History:
         """Make the steps; whatever happens, the parameters are left as they were after a whole step."""
         began = time.perf_counter()
         bar = Bar(self.progress, self.step, self.stop)
-        try:
-            with noted() as interrupted:
-                self.history.stopped = self._steps(bar, interrupted)
-            if self.history.stopped != "interrupted":
-                self._finish()
-        except KeyboardInterrupt:
-            self.history.stopped = "interrupted"
-        finally:
-            bar.close()
-            with undisturbed() as disturbed:
-                self._publish(last=True)
-                self.history.state = self._state()
-            if disturbed():
+        with Interrupts() as interrupts:
+            try:
+                with interrupts.noted() as interrupted:
+                    self.history.stopped = self._steps(bar, interrupted)
+                if self.history.stopped != "interrupted":
+                    self._finish()
+            except KeyboardInterrupt:
                 self.history.stopped = "interrupted"
-            self.history.seconds = time.perf_counter() - began
+            finally:
+                bar.close()
+                with interrupts.held() as disturbed:
+                    self._publish(last=True)
+                    self.history.state = self._state()
+                if disturbed():
+                    self.history.stopped = "interrupted"
+                self.history.seconds = time.perf_counter() - began
         return self.history
 
     def _steps(self, bar: Bar, interrupted: Callable[[], bool]) -> str:
@@ -115,7 +117,7 @@ class Run:
         every = self.history.record_every
         every = every if self._unwatched and every <= self.stop - self.step else 0
         most, measured = looping.first_chunk(self.traced.arrays, self._drawn, every, REPORT)
-        return max(int(most * (AGAIN if measured else FIRST)), min(every, most), 1)
+        return max(int(most * (AGAIN if measured else FIRST)), every if every <= most else 0, 1)
 
     @property
     def _unwatched(self) -> bool:
@@ -133,11 +135,11 @@ class Run:
         try:
             ran = self._run(indices, count, periods)
         except BaseException:  # also an interrupt in the middle of the chunk: back to where `step` stands
-            self._past.back(self.step)
+            self._back(self.step)
             raise
         self._sound = self._past.due() or self.step + count == self.stop or self.watch is not None
         if self.check_finite and not self._finite(ran):
-            self._replay(count, ran.records)
+            raise self._explained(self._replay(count, ran.records))
         self._keep(ran.records)
         self.step += count
         self.history.steps_done += count
@@ -171,13 +173,19 @@ class Run:
         """Make steps once more."""
         return self.runner.run(self.traced.arrays, self._indices(start, stop), start, stop - start)
 
-    def _replay(self, count: int, records: Array | None) -> None:
-        """Find the step that made the first value that is not finite, go back to before it, and raise its error.
+    def _back(self, step: int) -> None:
+        """The values are again those before `step`, from the last ones that were kept."""
+        self._past.back()
+        if self._past.step < step:
+            self._again(self._past.step, step)
+
+    def _replay(self, count: int, records: Array | None) -> int:
+        """Find the step that made the first value that is not finite, and go back to before it; its number.
 
         Halves: a run of steps that starts from finite values and does not end so holds such a step.
         """
         first, end = self._past.step, self.step + count
-        self._past.back(first)
+        self._past.back()
         while end - first > 1:
             middle = (first + end) // 2
             self._past.keep(first, self._indices(first, middle))
@@ -185,7 +193,7 @@ class Run:
             if math.isfinite(ran.loss) and self._past.finite():
                 first = middle
             else:
-                self._past.back(first)
+                self._past.back()
                 end = middle
         bad = first
         if bad >= self.step:
@@ -193,11 +201,15 @@ class Run:
         self.history.forget(bad)
         self.history.steps_done += bad - self.step
         self.step = bad
+        return bad
+
+    def _explained(self, bad: int) -> NonFiniteError:
+        """The error of the step `bad`, before which the values stand."""
         part = self._indices(bad, bad + 1)
         traced = replace(self.trace(), arrays=self.traced.arrays)  # a kept one names the lines of an earlier call
         error = explain_nonfinite(self.called, traced, self.data, part, bad, self.sampler.seed)
         error.history = self.history
-        raise error
+        return error
 
     def _record(self) -> bool:
         """Take a record of every set; whether early stopping says to stop."""
@@ -258,9 +270,25 @@ class Run:
         if not self.callbacks:
             return False
         self._publish()
+        shown = [parameter.value for parameter in self.traced.parameters.values()]
         seen = Progress(self.step, self.stop, loss, self.history, self.model)
-        answers = [callback(seen) for callback in self.callbacks]
+        try:
+            answers = [callback(seen) for callback in self.callbacks]
+        finally:
+            self._take(shown)
         return any(answer is True or answer == "stop" for answer in answers)
+
+    def _take(self, shown: Sequence[Array]) -> None:
+        """Go on from what a callback assigned to parameters, which held `shown`."""
+        arrays, parameters = self.traced.arrays, self.traced.parameters.values()
+        given = {
+            i: np.array(parameter.value, order="C")
+            for i, (parameter, value) in enumerate(zip(parameters, shown, strict=True))
+            if parameter.value is not value
+        }
+        if given:
+            arrays.whole = [given.get(i, array) for i, array in enumerate(arrays.whole)]
+            self._past, self._sound = Past(arrays, self.looping is not None), True
 
     def _publish(self, last: bool = False) -> None:
         """Put the carried values into the model's parameters, or the moved rows into the history.

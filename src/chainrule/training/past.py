@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import aligned
 from chainrule.training.nonfinite import all_finite
 from chainrule.training.step import Array, Arrays
 
@@ -20,7 +20,7 @@ SHARE = 0.02  # of the time, that keeping them may take
 
 
 class Past:
-    """Keeps the carried values of the step `step`; from there those of later steps are made again.
+    """Keeps the carried values of the step `step`; from there those of later steps can be made again.
 
     Small ones, and rows that move, are kept at every chunk. Large ones that are written over are kept now and then:
     copying and checking them may take as long as a step.
@@ -28,12 +28,11 @@ class Past:
     Args:
         arrays: the carried values.
         in_place: whether they are written over; `arrays.whole` are then copied once, so that nobody else's are.
-        again: makes the steps from one number up to another on `arrays`.
     """
 
-    def __init__(self, arrays: Arrays, in_place: bool, again: Callable[[int, int], Any]):
+    def __init__(self, arrays: Arrays, in_place: bool):
         self.step = -1
-        self._arrays, self._in_place, self._again = arrays, in_place, again
+        self._arrays, self._in_place = arrays, in_place
         self._large = in_place and sum(array.nbytes for array in arrays.whole) > SMALL
         self._next = 0.0  # when to keep large ones again
         self._whole: list[Array] = []
@@ -53,7 +52,7 @@ class Past:
             self._moving = [array[self._rows].copy() for array in arrays.moving]
         began = time.perf_counter()
         if self.step < 0 and self._in_place:
-            self._whole, arrays.whole = arrays.whole, [np.array(array, order="C") for array in arrays.whole]
+            self._whole, arrays.whole = arrays.whole, [aligned.copied(array) for array in arrays.whole]
             self._own = False
         elif self._large and not sound:
             return
@@ -75,11 +74,9 @@ class Past:
         """Whether all values that may have changed are finite."""
         return all_finite([*self._arrays.whole, *(array[self._rows] for array in self._arrays.moving)])
 
-    def back(self, step: int) -> None:
-        """The values are again those before `step`, which is not before `self.step`."""
+    def back(self) -> None:
+        """The values are again those before the step `self.step`."""
         arrays = self._arrays
-        arrays.whole = [array.copy() for array in self._whole] if self._in_place else list(self._whole)
+        arrays.whole = [aligned.copied(array) for array in self._whole] if self._in_place else list(self._whole)
         for array, saved in zip(arrays.moving, self._moving, strict=True):
             array[self._rows] = saved
-        if self.step < step:
-            self._again(self.step, step)

@@ -152,7 +152,7 @@ class LoopRunner(Runner, Protocol):
         ...
 
     def put_away(self) -> None:
-        """Let go of large memory in `made`, which is to be kept."""
+        """Let go of the data, and of large memory, in `made`, which is to be kept."""
         ...
 
 

@@ -1,0 +1,66 @@
+"""A condition that all of a step waits for, as a branch that the processor foretells.
+
+A processor goes on past a branch that it has learned, and checks later; it waits for the operands of a `select`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from chainrule.compiler.axes import is_scalar
+from chainrule.compiler.kernels import Buffer, Kernel, expressions
+from chainrule.compiler.readiness import EARLY, Readiness
+from chainrule.formula import Expr
+
+__all__ = ["foretold"]
+
+
+def foretold(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]) -> list[Kernel]:
+    """The kernels with a branch for the one condition, as a number 0 or 1, that what is `carried` on hangs on.
+
+    So it is with a hinge's: whether a step is made. The conditions of a network's units are many, and hardly foretold;
+    and where results are not known much sooner by it, to guess wrong would only cost.
+    """
+    ready = Readiness(source for _, source in carried)
+    bits: dict[int, Expr] = {}
+    for kernel in kernels:
+        ready.see(kernel)
+        if is_scalar(kernel):
+            bits |= {id(expr): expr for expr in expressions(kernel) if _is_bit(expr) and ready.of(expr) > EARLY}
+    if len(bits) != 1:
+        return list(kernels)
+    (bit,) = bits.values()
+    exchange = _Exchange(bit, Expr("foretold", bit.args, bit.dtype))
+    made = [exchange.kernel(kernel) for kernel in kernels]
+    return made if _known(made, carried) <= _known(kernels, carried) / 2 else list(kernels)
+
+
+def _known(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]) -> float:
+    """When all that is carried on is known."""
+    ready = Readiness(source for _, source in carried)
+    for kernel in kernels:
+        ready.see(kernel)
+    return max(ready.buffers.get(out, EARLY) for out, _ in carried)
+
+
+def _is_bit(expr: Expr) -> bool:
+    return expr.op == "cast" and expr.dtype.kind == "f" and expr.args[0].dtype.kind == "b"
+
+
+class _Exchange:
+    """One expression in the place of another."""
+
+    def __init__(self, old: Expr, new: Expr):
+        self.made = {id(old): new}
+
+    def kernel(self, kernel: Kernel) -> Kernel:
+        writes = tuple(replace(write, value=self._of(write.value)) for write in kernel.writes)
+        return replace(kernel, writes=writes)
+
+    def _of(self, expr: Expr) -> Expr:
+        if id(expr) not in self.made:
+            args = tuple(self._of(arg) for arg in expr.args)
+            same = all(a is b for a, b in zip(args, expr.args, strict=True))
+            self.made[id(expr)] = expr if same else replace(expr, args=args)
+        return self.made[id(expr)]

@@ -1,0 +1,124 @@
+"""Gaps behind rows that fill no whole vectors: 30 columns lie as 32, and every row begins where a vector may.
+
+Narrower vectors, masks and vectors that lie in two cache lines are then not needed. What lies in a gap never matters:
+lanes that lie there are computed with the others, and left out of sums. Gaps have small values that only the steps of
+a loop see: what is carried, in a copy of the loop's own, and single rows in the arena.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from chainrule.compiler.axes import all_of
+from chainrule.compiler.kernels import Buffer, Kernel, Write, expressions, targets
+from chainrule.formula import Affine, Expr, Var
+
+__all__ = ["VECTOR_BYTES", "Padded", "has_room", "padded"]
+
+VECTOR_BYTES = 64
+_LONGEST = 256  # elements of a row
+_MOST = 2**18  # bytes of all copies: they stay in the cache beside everything else
+
+
+@dataclass(frozen=True, eq=False)
+class Padded:
+    """What is carried, as its owner has it (`source`) and as the steps have it (`inner`): `rows` of `columns`."""
+
+    source: Buffer
+    inner: Buffer
+    rows: int
+    columns: int
+
+
+def padded(kernels: Sequence[Kernel], carried: Mapping[Buffer, Buffer]) -> tuple[list[Kernel], list[Padded]]:
+    """The same kernels on values with gaps, and the values that they carry so.
+
+    Args:
+        carried: results that are written over the inputs that they become.
+    """
+    found: list[Padded] = []
+    left = _MOST
+    for out, source in carried.items():
+        columns = next((n for n in reversed(source.shape) if n != 1), 1)
+        room = _room(columns, source)
+        places = [place for kernel in kernels for buffer, place in _places(kernel) if buffer in (out, source)]
+        moved = all(place is not None and _spread(place, columns, room) is not None for place in places)
+        nbytes = source.size // columns * room * source.dtype.itemsize if columns else 0
+        if room and moved and nbytes <= left:
+            left -= nbytes
+            inner = Buffer(source.name, source.size // columns * room, source.dtype, "arena", -1, source.shape, room)
+            found.append(Padded(source, inner, source.size // columns, columns))
+    for buffer in {b for kernel in kernels for b in targets(kernel) if b.kind == "arena"}:
+        if buffer.size == max((1, *buffer.shape)):
+            buffer.room = _room(buffer.size, buffer)
+    over = {each.source: each for each in found} | {
+        out: each for out, source in carried.items() for each in found if each.source is source
+    }
+    return [_Spreading(over).kernel(kernel) for kernel in kernels], found
+
+
+def has_room(buffer: Buffer, place: Affine, along: Var, extent: int) -> bool:
+    """Whether `extent` elements lie at `place`, all that are along `along` and gap behind them."""
+    others = (factor for var, factor in place.terms if var is not along)
+    begins = buffer.room > 0 and all(n % buffer.room == 0 for n in (place.offset, *others))
+    whole = _room(along.size, buffer) == buffer.room and extent <= buffer.room
+    return begins and whole and place.stride(along) == 1
+
+
+def _room(columns: int, buffer: Buffer) -> int:
+    """What a row takes with its gap; 0 if it has none, or fills not even one vector, or so many that one is little."""
+    lanes = VECTOR_BYTES // buffer.dtype.itemsize
+    fit = buffer.dtype.kind == "f" and lanes < columns <= _LONGEST and columns % lanes
+    return -(-columns // lanes) * lanes if fit else 0
+
+
+def _places(kernel: Kernel) -> Iterator[tuple[Buffer, Affine | None]]:
+    """Where a kernel reads and writes; None: everywhere, or where what it reads there says."""
+    yield from ((write.target, write.place) for write in kernel.written)
+    for expr in expressions(kernel):
+        if expr.op == "read":
+            yield expr.data
+        indices = [var.value for var, _ in expr.place.terms if var.value is not None]
+        yield from ((e.data[0], None) for value in indices for e in all_of(value) if e.op == "read")
+
+
+def _spread(place: Affine, columns: int, room: int) -> Affine | None:
+    """A position in rows of `columns` as one in rows of `room`; None where it may go from one row to the next."""
+    within = place.offset % columns + sum(factor % columns * (var.size - 1) for var, factor in place.terms)
+    if within >= columns:
+        return None
+    terms = tuple((var, factor // columns * room + factor % columns) for var, factor in place.terms)
+    return Affine(terms, place.offset // columns * room + place.offset % columns)
+
+
+class _Spreading:
+    """A kernel on the padded values. What several expressions share stays shared."""
+
+    def __init__(self, over: Mapping[Buffer, Padded]):
+        self.over = over
+        self.made: dict[int, Expr] = {}
+
+    def kernel(self, kernel: Kernel) -> Kernel:
+        writes, beside = (tuple(map(self._write, part)) for part in (kernel.writes, kernel.beside))
+        return replace(kernel, writes=writes, beside=beside)
+
+    def _write(self, write: Write) -> Write:
+        target, place = self._at(write.target, write.place)
+        return replace(write, target=target, place=place, value=self._expr(write.value))
+
+    def _expr(self, expr: Expr) -> Expr:
+        if id(expr) not in self.made:
+            args = tuple(map(self._expr, expr.args))
+            data = self._at(*expr.data) if expr.op == "read" else expr.data
+            same = data is expr.data and all(a is b for a, b in zip(args, expr.args, strict=True))
+            self.made[id(expr)] = expr if same else replace(expr, args=args, data=data)
+        return self.made[id(expr)]
+
+    def _at(self, buffer: Buffer, place: Affine) -> tuple[Buffer, Affine]:
+        if buffer not in self.over:
+            return buffer, place
+        each = self.over[buffer]
+        moved = _spread(place, each.columns, each.inner.room)
+        assert moved is not None
+        return each.inner, moved
