@@ -11,7 +11,7 @@ import pytest
 from tests.compiler.graphs import random_graph
 
 import chainrule as cr
-from chainrule.compiler import CompiledLoop, CompiledProgram, blas
+from chainrule.compiler import CompiledLoop, CompiledProgram, tiles
 from chainrule.compiler.program import Loop, assemble
 from chainrule.compiler.runtime import Part
 from chainrule.compiler.schedule import schedule
@@ -28,10 +28,10 @@ def test_random_graphs_agree_with_the_reference(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_nothing_is_allocated_while_it_runs(seed: int) -> None:
-    """The code calls LLVM's intrinsics and BLAS alone, and its stack does not grow in a loop."""
+    """The code calls LLVM's intrinsics alone, and its stack does not grow in a loop."""
     ir = assemble(schedule(*random_graph(seed))).ir
     called = set(re.findall(r"declare .*@([\w.]+)\(", ir))
-    assert {name for name in called if not name.startswith("llvm.")} <= {"sgemm", "dgemm", "sched_yield"}
+    assert {name for name in called if not name.startswith("llvm.")} <= {"sched_yield"}
     entry = ir.split("@run(")[1].split("\nloop")[0]
     assert ir.count("alloca") == entry.count("alloca")
 
@@ -120,9 +120,8 @@ def test_streams_move_from_step_to_step() -> None:
 
 
 def test_products_in_a_program_of_several_functions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long program is cut into functions: each holds the constants that BLAS takes by address."""
-    pytest.importorskip("scipy")
-    monkeypatch.setattr(blas, "LEAST", 0)
+    """A long program is cut into functions, and a kernel in tiles is a function of its own in any."""
+    monkeypatch.setattr(tiles, "LEAST", 0)
     x, w = cr.Input((64, 64), name="x"), cr.Input((64, 64), name="w")
     y = x
     for _ in range(120):
@@ -130,8 +129,8 @@ def test_products_in_a_program_of_several_functions(monkeypatch: pytest.MonkeyPa
     arrays = [np.random.RandomState(0).randn(64, 64), np.random.RandomState(1).randn(64, 64) * 0.1]
     program = CompiledProgram([x, w], [y])
     np.testing.assert_allclose(program(*arrays)[0], Program([x, w], [y])(*arrays)[0], rtol=1e-9, atol=1e-9)
-    ir = assemble(schedule([x, w], [y])).ir
-    assert ir.count("define internal void @run_") > 1 and "@dgemm" in ir
+    ir = program.code.llvm()
+    assert ir.count("define internal void @run_") > 1 and ir.count("define internal void @tile.") == 1
 
 
 def test_the_arena_lives_as_long_as_what_writes_to_it() -> None:

@@ -11,9 +11,10 @@ from chainrule.compiler import meeting, memory
 from chainrule.compiler.axes import all_of
 from chainrule.compiler.crew import yielding
 from chainrule.compiler.denormals import flushed
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Schedule, reads, targets
 from chainrule.compiler.loops import write_kernel
 from chainrule.compiler.padding import Padded, padded
+from chainrule.compiler.panels import write_tiled
 from chainrule.compiler.repeats import write_call
 from chainrule.compiler.scalars import emit, type_of
 from chainrule.compiler.sharing import Group, Phase, is_whole, phases, times, work
@@ -254,7 +255,9 @@ class _Part:
             last = text.let(f"icmp eq i64 {piece}, {group.pieces - 1}")
             share = meeting.Share(start, group.piece, last, group.columns)
         for kernel in group.kernels:
-            if self.fixed is None and isinstance(kernel, Kernel):
+            if kernel.tiles is not None:
+                write_tiled(text, kernel, pointers, share)
+            elif self.fixed is None:
                 write_call(text, kernel, pointers, share)
             else:
                 write_kernel(text, kernel, pointers, share)
@@ -368,8 +371,8 @@ def _pieces(made: Sequence[Phase]) -> Iterator[list[Phase]]:
         yield piece
 
 
-def _length(kernel: Kernel | Product) -> int:
-    return 1 if isinstance(kernel, Product) else sum(1 for write in kernel.written for _ in all_of(write.value))
+def _length(kernel: Kernel) -> int:
+    return sum(1 for write in kernel.written for _ in all_of(write.value))
 
 
 def carried_buffers(found: Schedule, loop: Loop | None) -> list[tuple[Buffer, Buffer]]:
@@ -405,7 +408,7 @@ def _in_place(found: Schedule, loop: Loop) -> dict[Buffer, Buffer]:
     for out, source in carried_buffers(found, loop):
         at = next(k for k, kernel in enumerate(found.kernels) if out in targets(kernel))
         writer = found.kernels[at]
-        if isinstance(writer, Product) or writer.zeroes or any(out in targets(k) for k in found.kernels[at + 1 :]):
+        if writer.zeroes or any(out in targets(k) for k in found.kernels[at + 1 :]):
             continue
         mine = next(k for k, write in enumerate(writer.written) if write.target is out)
         place, after = writer.written[mine].place, replace(writer, writes=writer.written[mine + 1 :], beside=())

@@ -25,7 +25,6 @@ class Text:
     block: str = "entry"
     declared: set[str] = field(default_factory=set)
     functions: dict[str, str] = field(default_factory=dict)  # what this one calls, written beside it
-    slots: dict[tuple[str, str], Value] = field(default_factory=dict)
     rooms: list[tuple[str, Value]] = field(default_factory=list)
     _count: int = 0
 
@@ -48,24 +47,14 @@ class Text:
         """An instruction without a result."""
         self.lines.append(f"  {instruction}")
 
-    def slot(self, kind: str, value: str) -> Value:
-        """The address of a constant, on the stack. It is made once, on entry: an alloca in a loop would pile up."""
-        if (kind, value) not in self.slots:
-            self.slots[kind, value] = "%" + self.name("slot")
-        return self.slots[kind, value]
-
     def room(self, kind: str) -> Value:
-        """The address of a variable on the stack, made on entry too."""
+        """The address of a variable on the stack. It is made once, on entry: an alloca in a loop would pile up."""
         self.rooms.append((kind, "%" + self.name("room")))
         return self.rooms[-1][1]
 
     def on_entry(self) -> list[str]:
-        """The instructions that make the slots and rooms."""
-        return [f"  {name} = alloca {kind}" for kind, name in self.rooms] + [
-            line
-            for (kind, value), name in self.slots.items()
-            for line in (f"  {name} = alloca {kind}", f"  store {kind} {value}, ptr {name}")
-        ]
+        """The instructions that make the rooms."""
+        return [f"  {name} = alloca {kind}" for kind, name in self.rooms]
 
     def define(self, name: str, arguments: str, body: Text) -> None:
         """A function beside this one, which gives nothing back."""
