@@ -11,7 +11,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 from chainrule.compiler.axes import all_of
-from chainrule.compiler.kernels import Buffer, Kernel, Used, Write, expressions
+from chainrule.compiler.kernels import Buffer, Kernel, Used, Write
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["updated_beside"]
@@ -41,8 +41,8 @@ def _together(other: Used, update: Used) -> Kernel | None:
         return None
     if update.read & (other.written | other.replaced) or update.written & (other.read | other.written):
         return None
-    sums = [e for e in expressions(kernel) if e.op == "reduce"]
-    old = [e for e in expressions(kernel) if e.op == "read" and e.data[0] in update.replaced]
+    sums = [e for e in kernel.expressions if e.op == "reduce"]
+    old = [e for e in kernel.expressions if e.op == "read" and e.data[0] in update.replaced]
     plain = kernel.ordered is None and not kernel.zeroes and not kernel.beside
     if not (plain and len(sums) == len(old) == 1 and kernel.space and sums[0].data[0] != "argmax"):
         return None
@@ -55,7 +55,7 @@ def _together(other: Used, update: Used) -> Kernel | None:
 
 def _is_update(kernel: Kernel, replaced: Container[Buffer]) -> bool:
     """Whether it computes every element by itself, of what it replaces from the same element."""
-    place, found = kernel.writes[0].place, list(expressions(kernel))
+    place, found = kernel.writes[0].place, kernel.expressions
     plain = kernel.ordered is None and not (kernel.zeroes or kernel.beside or any(w.adds for w in kernel.writes))
     direct = all(var.value is None for e in found for var, _ in e.place.terms) and all(e.op != "reduce" for e in found)
     there = [write.place for write in kernel.writes] + [
@@ -81,7 +81,7 @@ class _Renamed:
     def __init__(self, variables: Mapping[Var, Var], kernel: Kernel):
         self.variables = variables
         self.made: dict[int, Expr] = {}
-        self.there = {self._key(e): e for e in expressions(kernel) if e.op == "read"}
+        self.there = {self._key(e): e for e in kernel.expressions if e.op == "read"}
 
     def write(self, write: Write) -> Write:
         return replace(write, place=self._place(write.place), value=self._expr(write.value))

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from chainrule.compiler.foretold import foretold
-from chainrule.compiler.kernels import Buffer, Kernel, Write, expressions, reads
+from chainrule.compiler.kernels import Buffer, Kernel, Write, reads
 from chainrule.compiler.merge import without_unread
 from chainrule.compiler.readiness import EARLY, USUAL, Readiness
 from chainrule.compiler.regroup import is_moved
@@ -86,7 +86,7 @@ class _Shortening:
 
     def __init__(self, kernel: Kernel, ready: Readiness, scaled: dict[Buffer, _Scaled]):
         self.kernel, self.ready, self.scaled = kernel, ready, scaled
-        self.uses = Counter(id(arg) for expr in expressions(kernel) for arg in expr.args)
+        self.uses = Counter(id(arg) for expr in kernel.expressions for arg in expr.args)
         self.uses.update(id(write.value) for write in kernel.writes)
         self.made: dict[int, _Scaled] = {}
 

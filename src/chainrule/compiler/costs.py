@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from chainrule.compiler.kernels import Buffer, Kernel, Schedule, expressions, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Schedule, targets
 from chainrule.formula import Var
 
 __all__ = ["Report", "costs", "own_bytes"]
@@ -68,7 +68,7 @@ def own_bytes(found: Schedule, carried: Iterable[Buffer] = (), in_place: Collect
 def _kernel(kernel: Kernel) -> tuple[int, int, int]:
     flops, read, written = 0, Counter[Buffer](), Counter[Buffer]()
     own = set(targets(kernel)) if kernel.ordered is None else set()
-    for expr in expressions(kernel):
+    for expr in kernel.expressions:
         turns = _turns(expr.needs | set(expr.data[1]) if expr.op == "reduce" else expr.needs)
         if expr.op not in _NO_WORK:
             flops += turns

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chainrule.compiler.axes import is_scalar
-from chainrule.compiler.kernels import Buffer, Kernel, expressions
+from chainrule.compiler.kernels import Buffer, Kernel
 from chainrule.compiler.readiness import EARLY, Readiness
 from chainrule.formula import Expr
 
@@ -30,7 +30,7 @@ def foretold(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]
     for kernel in kernels:
         ready.see(kernel)
         if is_scalar(kernel):
-            bits |= {id(expr): expr for expr in expressions(kernel) if _is_bit(expr) and ready.of(expr) > EARLY}
+            bits |= {id(expr): expr for expr in kernel.expressions if _is_bit(expr) and ready.of(expr) > EARLY}
     until = _known(kernels, carried)
     for bit in list(bits.values())[:_MOST]:
         exchange = _Exchange(bit, Expr("foretold", bit.args, bit.dtype))

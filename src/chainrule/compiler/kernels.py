@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from chainrule.dtypes import DType
 from chainrule.formula import Affine, Expr, Var
 from chainrule.graph import Node
 
 __all__ = [
-    "Buffer", "Kernel", "Rows", "Schedule", "Tiles", "Used", "Write", "expressions", "reads", "strides_of", "targets",
+    "Buffer", "Kernel", "Rows", "Schedule", "Tiles", "Used", "Write", "reads", "strides_of", "targets",
     "without_nodes",
 ]  # fmt: skip
 
@@ -76,6 +77,20 @@ class Kernel:
         """All that it writes."""
         return (*self.writes, *self.beside)
 
+    @cached_property
+    def expressions(self) -> tuple[Expr, ...]:
+        """Every expression once, those that say where it reads and writes included."""
+        found: dict[int, Expr] = {}
+        stack = [write.value for write in self.written]
+        stack += [var.value for write in self.written for var, _ in write.place.terms if var.value is not None]
+        while stack:
+            expr = stack.pop()
+            if id(expr) not in found:
+                found[id(expr)] = expr
+                stack.extend(expr.args)
+                stack.extend(var.value for var, _ in expr.place.terms if var.value is not None)
+        return tuple(found.values())
+
 
 @dataclass
 class Schedule:
@@ -111,23 +126,9 @@ def without_nodes(kernel: Kernel) -> Kernel:
     return replace(kernel, writes=writes, beside=beside)
 
 
-def expressions(kernel: Kernel) -> Iterator[Expr]:
-    """Every expression of a kernel once, those that say where it reads and writes included."""
-    seen: set[int] = set()
-    stack = [write.value for write in kernel.written]
-    stack += [var.value for write in kernel.written for var, _ in write.place.terms if var.value is not None]
-    while stack:
-        expr = stack.pop()
-        if id(expr) not in seen:
-            seen.add(id(expr))
-            yield expr
-            stack.extend(expr.args)
-            stack.extend(var.value for var, _ in expr.place.terms if var.value is not None)
-
-
 def reads(kernel: Kernel) -> Iterator[tuple[Buffer, Affine]]:
     """Every (buffer, offset) that a kernel reads, each expression once."""
-    return (expr.data for expr in expressions(kernel) if expr.op == "read")
+    return (expr.data for expr in kernel.expressions if expr.op == "read")
 
 
 class Used:

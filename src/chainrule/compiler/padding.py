@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chainrule.compiler.axes import all_of
-from chainrule.compiler.kernels import Buffer, Kernel, Write, expressions
+from chainrule.compiler.kernels import Buffer, Kernel, Write
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["VECTOR_BYTES", "Padded", "has_room", "padded"]
@@ -83,7 +83,7 @@ def _room(columns: int, buffer: Buffer) -> int:
 def _places(kernel: Kernel) -> Iterator[tuple[Buffer, Affine | None]]:
     """Where a kernel reads and writes; None: everywhere, or where what it reads there says."""
     yield from ((write.target, write.place) for write in kernel.written)
-    for expr in expressions(kernel):
+    for expr in kernel.expressions:
         if expr.op == "read":
             yield expr.data
         indices = [var.value for var, _ in expr.place.terms if var.value is not None]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chainrule.compiler.axes import all_of, vector_axis
-from chainrule.compiler.kernels import Kernel, Write, expressions
+from chainrule.compiler.kernels import Kernel, Write
 from chainrule.formula import Expr
 
 __all__ = ["is_moved", "regrouped"]
@@ -30,7 +30,7 @@ class _Regrouping:
     def __init__(self, original: Kernel):
         self.original = original
         self.vector = vector_axis(original)
-        self.uses = Counter(id(arg) for expr in expressions(original) for arg in expr.args)
+        self.uses = Counter(id(arg) for expr in original.expressions for arg in expr.args)
         self.uses.update(id(write.value) for write in original.writes)
         self.made: dict[int, Expr] = {}
 

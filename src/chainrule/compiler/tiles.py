@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chainrule.compiler.axes import vector_axis
-from chainrule.compiler.kernels import Buffer, Kernel, Schedule, Tiles, Write, expressions, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Schedule, Tiles, Write, targets
 from chainrule.compiler.padding import VECTOR_BYTES
 from chainrule.dtypes import DType
 from chainrule.formula import Expr, Var, affine, read
@@ -68,7 +68,7 @@ def _is_near(a: Expr, inner: Var) -> bool:
 
 def product(kernel: Kernel) -> Expr:
     """The one sum of a kernel in tiles."""
-    (total,) = (expr for expr in expressions(kernel) if expr.op == "reduce")
+    (total,) = (expr for expr in kernel.expressions if expr.op == "reduce")
     return total
 
 
@@ -98,7 +98,7 @@ class _Tiling:
         """The same work, in order."""
         if self.original.beside:  # it belongs to the loop of the sum
             return [self.original]
-        large = [(total, axes) for total in expressions(self.original) if (axes := self._axes(total)) is not None]
+        large = [(total, axes) for total in self.original.expressions if (axes := self._axes(total)) is not None]
         if not large:
             return [self.original]
         last = self.original
@@ -139,7 +139,7 @@ class _Tiling:
         once = kernel.ordered is None and not kernel.zeroes and not any(write.adds for write in kernel.writes)
         if not (direct and once) or set(kernel.space) != total.needs:
             return False
-        others = [e for e in expressions(kernel) if e.op == "reduce" and e is not total]
+        others = [e for e in kernel.expressions if e.op == "reduce" and e is not total]
         column = vector_axis(kernel)
         if column is None or any(self._axes(other) is None for other in others):
             return False

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from chainrule.compiler.axes import is_scalar
-from chainrule.compiler.kernels import Buffer, Kernel, Write, expressions, reads, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Write, reads, targets
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["written_out"]
@@ -46,7 +46,7 @@ def _is_apart(kernel: Kernel) -> bool:
     """Whether its elements need nothing of one another, and lie at known places."""
     own = set(targets(kernel))
     known = all(var.value is None for write in kernel.writes for var, _ in write.place.terms)
-    plain = not any(expr.op in ("reduce", "position") for expr in expressions(kernel))
+    plain = not any(expr.op in ("reduce", "position") for expr in kernel.expressions)
     whole = kernel.ordered is None and not kernel.zeroes and not kernel.alone
     return known and plain and whole and not any(buffer in own for buffer, _ in reads(kernel))
 
