@@ -38,8 +38,7 @@ def write_kernel(
         return
     if kernel.zeroes:
         (target,) = targets(kernel)
-        text.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
-        text.do(f"call void @llvm.memset.p0.i64(ptr {pointers[target]}, i8 0, i64 {target.nbytes}, i1 false)")
+        text.clear(pointers[target], target.nbytes)
     if all(var.size for var in kernel.space):
         _Loops(text, kernel, pointers).write(share)
 
