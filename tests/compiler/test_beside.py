@@ -12,14 +12,14 @@ from tests.compiler.graphs import trained_step
 import chainrule as cr
 from chainrule import losses, nn, optim
 from chainrule.compiler.beside import updated_beside
-from chainrule.compiler.kernels import Buffer, Kernel, Product
+from chainrule.compiler.kernels import Buffer, Kernel
 from chainrule.compiler.memory import after_readers
 from chainrule.compiler.merge import merged
 from chainrule.compiler.program import assemble, carried_buffers
 from chainrule.compiler.schedule import schedule
 
 
-def beside(kernels: list[Kernel | Product]) -> list[Buffer]:
+def beside(kernels: list[Kernel]) -> list[Buffer]:
     return [write.target for kernel in kernels if isinstance(kernel, Kernel) for write in kernel.beside]
 
 
@@ -33,7 +33,7 @@ def test_the_weights_that_errors_go_back_through_are_updated_on_the_way() -> Non
     assert assemble(found, loop).in_place == {out for out, _ in carried}
 
 
-def step(change: Any, shape: tuple[int, ...] = (12, 20)) -> list[Kernel | Product]:
+def step(change: Any, shape: tuple[int, ...] = (12, 20)) -> list[Kernel]:
     """The kernels that give w @ g and, carried to w, what `change` makes of w, g and w @ g."""
     w, g = cr.Input(shape, name="w"), cr.Input(shape[-1:], name="g")
     back = cr.tanh(w @ g)

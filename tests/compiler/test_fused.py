@@ -11,7 +11,7 @@ import pytest
 import chainrule as cr
 from chainrule.compiler import CompiledProgram
 from chainrule.compiler.axes import vector_axis
-from chainrule.compiler.loops import _Loops
+from chainrule.compiler.loops import Loops
 from chainrule.compiler.merge import merged
 from chainrule.compiler.schedule import schedule
 from chainrule.compiler.text import Text
@@ -59,7 +59,7 @@ def test_all_sums_of_a_kernel_are_computed_in_blocks() -> None:
     (kernel,) = merged(schedule([a, b, c, d], [a @ b + c @ d]).kernels)
     axis = vector_axis(kernel)  # type: ignore[arg-type]
     assert axis is not None
-    assert len(_Loops(Text(), kernel, {})._sums(axis)) == 2  # type: ignore[arg-type]
+    assert len(Loops(Text(), kernel, {})._sums(axis)) == 2  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [1, 3, 16, 33])

@@ -15,7 +15,7 @@ from tests.compiler.graphs import random_graph, trained_step
 
 import chainrule as cr
 from chainrule import losses, nn, optim
-from chainrule.compiler.kernels import Kernel, Product, reads, targets
+from chainrule.compiler.kernels import Kernel, reads, targets
 from chainrule.compiler.memory import after_readers, freeing_early, plan
 from chainrule.compiler.merge import merged
 from chainrule.compiler.program import assemble, carried_buffers
@@ -62,7 +62,7 @@ def test_what_is_read_was_written_before(seed: int, nodes: int) -> None:
     can_run(kernels, after_readers(kernels, [(first, y), (second, x)]))
 
 
-def can_run(kernels: list[Kernel | Product], ordered: list[Kernel | Product]) -> None:
+def can_run(kernels: list[Kernel], ordered: list[Kernel]) -> None:
     """Whether they are the same kernels in an order in which they can run."""
     assert sorted(map(id, ordered)) == sorted(map(id, kernels))
     for buffer in {b for kernel in kernels for b in targets(kernel)}:

@@ -16,8 +16,8 @@ from tests.compiler.graphs import random_graph
 
 import chainrule as cr
 from chainrule import losses, nn, optim
-from chainrule.compiler import blas, crew
-from chainrule.compiler.kernels import Kernel, Product, reads, targets
+from chainrule.compiler import crew
+from chainrule.compiler.kernels import Kernel, reads, targets
 from chainrule.compiler.memory import plan
 from chainrule.compiler.merge import merged
 from chainrule.compiler.schedule import schedule
@@ -83,12 +83,9 @@ def test_every_row_is_computed(rows: int, threads: int, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("flips", list(itertools.product([False, True], repeat=2)))
 @pytest.mark.parametrize("shape", [(130, 301, 500), (64, 400, 300), (300, 1100, 70)])
-def test_products_by_blas_are_cut_into_pieces(
+def test_products_in_tiles_are_cut_into_pieces_of_columns(
     shape: tuple[int, int, int], flips: tuple[bool, bool], dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By columns, or by rows where the first operand lies transposed."""
-    pytest.importorskip("scipy")
-    monkeypatch.setattr(blas, "LEAST", 0)
     m, k, n = shape
     a, b = (
         RNG.normal(size=size).astype(dtype) for size in ((k, m) if flips[0] else (m, k), (n, k) if flips[1] else (k, n))
@@ -100,11 +97,11 @@ def test_products_by_blas_are_cut_into_pieces(
         monkeypatch.setenv("CHAINRULE_THREADS", str(threads))
         found.append(product(a, b).numpy())
         np.testing.assert_allclose(found[-1], expected, rtol=0, atol=2e-4 if dtype == "float32" else 1e-11)
-    assert "gemm" in product.llvm()
+    assert "@tile." in product.llvm() and "@next_piece" in product.llvm()
     assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
 
 
-def kernels_of(inputs: list[cr.Tensor], *outputs: cr.Tensor) -> list[Kernel | Product]:
+def kernels_of(inputs: list[cr.Tensor], *outputs: cr.Tensor) -> list[Kernel]:
     return merged(schedule(inputs, list(outputs)).kernels)
 
 
@@ -164,7 +161,7 @@ def test_phases_keep_the_order_and_the_memory_that_kernels_need(seed: int, nodes
                 assert a[0] < b[0] or a == b
     size = plan(found, at)
     lives: dict[object, list[int]] = {}
-    registers = {w.target for k in found.kernels if isinstance(k, Kernel) for w in k.writes if not w.stored}
+    registers = {w.target for k in found.kernels for w in k.writes if not w.stored}
     for time_, kernel in zip(at, found.kernels, strict=True):
         for buffer in {*targets(kernel), *(b for b, _ in reads(kernel))} - registers:
             if buffer.kind == "arena":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.compiler import CompiledProgram, blas
+from chainrule.compiler import CompiledProgram, tiles
 from chainrule.compiler.schedule import schedule
 
 SHAPES = [(8, 8), (16, 16), (17, 33), (31, 9), (40, 16), (5, 64), (64, 100)]
@@ -48,7 +48,7 @@ def test_products_whose_second_operand_lies_transposed(sizes: tuple[int, int, in
 
 
 def test_a_matrix_is_transposed_once_for_all_who_read_it_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blas, "LEAST", 2**40)
+    monkeypatch.setattr(tiles, "LEAST", 2**40)
     g, h, w = cr.Input((32, 20)), cr.Input((40, 20)), cr.Input((30, 20), name="w")
     found = schedule([g, h, w], [g @ w.T, h @ w.T])
     assert [buffer.name for buffer in found.buffers].count("w.T") == 1

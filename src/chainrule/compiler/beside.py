@@ -11,7 +11,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 from chainrule.compiler.axes import all_of
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Used, Write, expressions
+from chainrule.compiler.kernels import Buffer, Kernel, Used, Write, expressions
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["updated_beside"]
@@ -19,9 +19,7 @@ __all__ = ["updated_beside"]
 _MOST = 2**16  # elements: the rows of larger ones are shared by threads, which those of a sum are not
 
 
-def updated_beside(
-    kernels: Sequence[Kernel | Product], carried: Sequence[tuple[Buffer, Buffer]]
-) -> list[Kernel | Product]:
+def updated_beside(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]) -> list[Kernel]:
     """The same work, with updates of `carried` inputs made beside the last sum over the old ones."""
     over = dict(carried)
     found: list[Used] = []
@@ -39,7 +37,7 @@ def updated_beside(
 def _together(other: Used, update: Used) -> Kernel | None:
     """Both in one loop, if one is a sum over what the other replaces, and needs that alone of it."""
     kernel, late = other.kernel, update.kernel
-    if isinstance(kernel, Product) or isinstance(late, Product) or not _is_update(late, update.replaced):
+    if not _is_update(late, update.replaced):
         return None
     if update.read & (other.written | other.replaced) or update.written & (other.read | other.written):
         return None

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from chainrule.compiler.foretold import foretold
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Write, expressions, reads
+from chainrule.compiler.kernels import Buffer, Kernel, Write, expressions, reads
 from chainrule.compiler.merge import without_unread
 from chainrule.compiler.readiness import EARLY, USUAL, Readiness
 from chainrule.compiler.regroup import is_moved
@@ -22,19 +22,19 @@ from chainrule.formula import Expr, const
 
 __all__ = ["shortened"]
 
-_SMALL = 32  # elements of a kernel: of larger ones the arithmetic takes longer than the waiting
+_SMALL = 32  # elements of a kernel: of larger ones the arithmetic, not the waiting, takes the time
 _POWERS = 2.0**-4, 2.0**4  # powers of two are exact as factors, but next to the largest and the least numbers
 
 
-def shortened(kernels: Sequence[Kernel | Product], carried: Sequence[tuple[Buffer, Buffer]]) -> list[Kernel | Product]:
+def shortened(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]) -> list[Kernel]:
     """The same kernels of a step whose results become the inputs that they are `carried` to."""
     if not carried or not any(_is_small(kernel) for kernel in kernels):
         return list(kernels)
     ready = Readiness(source for _, source in carried)
     scaled: dict[Buffer, _Scaled] = {}
-    found: list[Kernel | Product] = []
+    found: list[Kernel] = []
     for kernel in foretold(written_out(kernels, carried), carried):
-        if isinstance(kernel, Kernel) and _is_small(kernel):
+        if _is_small(kernel):
             found.append(_Shortening(kernel, ready, scaled).shortened())
         else:
             ready.see(kernel)
@@ -42,20 +42,17 @@ def shortened(kernels: Sequence[Kernel | Product], carried: Sequence[tuple[Buffe
     return without_unread(list(_used(found)))
 
 
-def _is_small(kernel: Kernel | Product) -> bool:
-    return isinstance(kernel, Kernel) and math.prod(var.size for var in kernel.space) <= _SMALL
+def _is_small(kernel: Kernel) -> bool:
+    return math.prod(var.size for var in kernel.space) <= _SMALL
 
 
-def _used(kernels: Sequence[Kernel | Product]) -> Iterator[Kernel | Product]:
+def _used(kernels: Sequence[Kernel]) -> Iterator[Kernel]:
     """The kernels without what is written for nobody."""
     read = {buffer for kernel in kernels for buffer, _ in reads(kernel)}
     for kernel in kernels:
-        if isinstance(kernel, Kernel):
-            writes = tuple(write for write in kernel.writes if write.target.kind != "arena" or write.target in read)
-            if not writes:
-                continue
-            kernel = replace(kernel, writes=writes)
-        yield kernel
+        writes = tuple(write for write in kernel.writes if write.target.kind != "arena" or write.target in read)
+        if writes:
+            yield replace(kernel, writes=writes)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, expressions, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Schedule, expressions, targets
 from chainrule.formula import Var
 
 __all__ = ["Report", "costs", "own_bytes"]
@@ -20,7 +20,7 @@ class Report:
     """What a compiled function consists of, for one run of it (one step, of a training loop).
 
     Attributes:
-        kernels: loop nests and calls of BLAS.
+        kernels: loop nests.
         flops: scalar operations; what does not change in a loop counts once, an elementary function counts as one.
         bytes_read, bytes_written: between the kernels and memory, every array once a kernel.
         arena_bytes: memory for values in between. The records of a training loop use the step's.
@@ -53,7 +53,7 @@ class Report:
 
 def costs(found: Schedule) -> tuple[int, int, int, int]:
     """Kernels, operations, bytes read and bytes written of one run."""
-    counts = [_product(k) if isinstance(k, Product) else _kernel(k) for k in found.kernels]
+    counts = [_kernel(k) for k in found.kernels]
     flops, read, written = (sum(count[i] for count in counts) for i in range(3))
     return len(found.kernels), flops, read, written
 
@@ -63,12 +63,6 @@ def own_bytes(found: Schedule, carried: Iterable[Buffer] = (), in_place: Collect
     changed = {*carried, *(b for kernel in found.kernels for b in targets(kernel) if b.kind == "input")}
     made = {b for b in found.buffers if b.kind == "output" and b not in in_place}
     return sum(b.nbytes for b in changed | made)
-
-
-def _product(kernel: Product) -> tuple[int, int, int]:
-    m, n, k = kernel.sizes
-    size = kernel.target.dtype.itemsize
-    return 2 * m * n * k, (m * k + k * n) * size, m * n * size
 
 
 def _kernel(kernel: Kernel) -> tuple[int, int, int]:

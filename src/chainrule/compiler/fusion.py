@@ -1,18 +1,18 @@
-"""What is stored and what is computed where it is read, and which products are left to BLAS."""
+"""What is stored and what is computed where it is read, and which matrix products read a copy of an operand."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chainrule.compiler.blas import pays
+from chainrule.compiler.tiles import pays
 from chainrule.formula import WRITTEN_OUT, Reshaped, Stores
 from chainrule.graph import Node
 from chainrule.primitives.contraction import parse
 
-__all__ = ["MatrixProduct", "by_blas", "is_read_often", "lower_of", "product", "renames", "stored_nodes"]
+__all__ = ["MatrixProduct", "by_loops", "is_read_often", "lower_of", "product", "renames", "stored_nodes"]
 
 _LARGEST_INLINE = 400  # operations of one element's formula
 _MANY_ROWS = 16  # that read an operand of a product, for a copy of it to pay
@@ -34,16 +34,13 @@ class MatrixProduct:
     b: tuple[Node, bool]
 
 
-def stored_nodes(
-    order: Sequence[Node], inputs: set[Node], outputs: Sequence[Node], products: Mapping[Node, MatrixProduct]
-) -> set[Node]:
+def stored_nodes(order: Sequence[Node], inputs: set[Node], outputs: Sequence[Node]) -> set[Node]:
     """The nodes that get a buffer: decided from the last to the first, since it depends on the readers.
 
     Stored is what is asked for, what is written rather than read, what several readers share, what one reader would
     compute more than once an element, and what a reshape renames; the rest is computed where it is read.
     """
-    stored = {node for node in outputs if not node.is_leaf} | _cuts(order, inputs) | {*products}
-    stored |= {x for found in products.values() for x, _ in (found.a, found.b) if not x.is_leaf}
+    stored = {node for node in outputs if not node.is_leaf} | _cuts(order, inputs)
     reads: dict[Node, int] = dict.fromkeys(order, 0)
     repeated: set[Node] = set()
     for node in reversed(order):
@@ -97,9 +94,9 @@ def product(node: Node, leaves: set[Node]) -> MatrixProduct | None:
     return MatrixProduct((m, n, k), (x, flip_a), (y, flip_b))
 
 
-def by_blas(found: MatrixProduct, node: Node) -> bool:
-    """Whether a product is left to BLAS."""
-    return pays(*found.sizes, node.dtype)
+def by_loops(found: MatrixProduct, node: Node) -> bool:
+    """Whether a product is not so large that it is computed in tiles."""
+    return not pays(*found.sizes, node.dtype)
 
 
 def is_read_often(found: MatrixProduct) -> bool:

@@ -10,7 +10,7 @@ from chainrule.formula import Affine, Expr, Var
 from chainrule.graph import Node
 
 __all__ = [
-    "Buffer", "Kernel", "Product", "Rows", "Schedule", "Used", "Write", "expressions", "reads", "strides_of", "targets",
+    "Buffer", "Kernel", "Rows", "Schedule", "Tiles", "Used", "Write", "expressions", "reads", "strides_of", "targets",
     "without_nodes",
 ]  # fmt: skip
 
@@ -46,6 +46,20 @@ class Write:
 
 
 @dataclass(frozen=True, eq=False)
+class Tiles:
+    """How a kernel computes its one large matrix product: tile by tile of the result (`tiles.py`).
+
+    Attributes:
+        row, column: the axes of the result.
+        shape: rows and columns of a tile.
+    """
+
+    row: Var
+    column: Var
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """for every `space`: its writes, in order."""
 
@@ -54,6 +68,7 @@ class Kernel:
     ordered: Var | None = None  # turns of this one must follow one another
     alone: bool = False  # no other kernel joins its loops
     zeroes: bool = False  # the whole (one) target becomes 0 first; `space` may then be written in part
+    tiles: Tiles | None = None
     beside: tuple[Write, ...] = ()  # for every `space` and every term of its one sum, in the loop of that
 
     @property
@@ -62,22 +77,11 @@ class Kernel:
         return (*self.writes, *self.beside)
 
 
-@dataclass(frozen=True, eq=False)
-class Product:
-    """target (m, n) = a (m, k) @ b (k, n) by BLAS; a flag says that an operand lies transposed in memory."""
-
-    target: Buffer
-    sizes: tuple[int, int, int]
-    a: tuple[Buffer, bool]
-    b: tuple[Buffer, bool]
-    node: Node | None
-
-
 @dataclass
 class Schedule:
     """Kernels in order, and the buffers they work on."""
 
-    kernels: list[Kernel | Product] = field(default_factory=list)
+    kernels: list[Kernel] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
     held: list[Node] = field(default_factory=list)
     views: dict[Node, Buffer] = field(default_factory=dict)
@@ -96,15 +100,13 @@ class Rows:
     written: Mapping[Node, tuple[Node, Node]] = field(default_factory=dict)
 
 
-def targets(kernel: Kernel | Product) -> list[Buffer]:
+def targets(kernel: Kernel) -> list[Buffer]:
     """What a kernel writes."""
-    return [kernel.target] if isinstance(kernel, Product) else [write.target for write in kernel.written]
+    return [write.target for write in kernel.written]
 
 
-def without_nodes(kernel: Kernel | Product) -> Kernel | Product:
+def without_nodes(kernel: Kernel) -> Kernel:
     """The same kernel without the graph it came from."""
-    if isinstance(kernel, Product):
-        return replace(kernel, node=None)
     writes, beside = (tuple(replace(w, node=None) for w in part) for part in (kernel.writes, kernel.beside))
     return replace(kernel, writes=writes, beside=beside)
 
@@ -123,19 +125,15 @@ def expressions(kernel: Kernel) -> Iterator[Expr]:
             stack.extend(var.value for var, _ in expr.place.terms if var.value is not None)
 
 
-def reads(kernel: Kernel | Product) -> Iterator[tuple[Buffer, Affine | None]]:
-    """Every (buffer, offset) that a kernel reads, each expression once; offset None: all of it."""
-    if isinstance(kernel, Product):
-        yield kernel.a[0], None
-        yield kernel.b[0], None
-    else:
-        yield from (expr.data for expr in expressions(kernel) if expr.op == "read")
+def reads(kernel: Kernel) -> Iterator[tuple[Buffer, Affine]]:
+    """Every (buffer, offset) that a kernel reads, each expression once."""
+    return (expr.data for expr in expressions(kernel) if expr.op == "read")
 
 
 class Used:
     """What a kernel reads and writes, and which inputs it may write `over`."""
 
-    def __init__(self, kernel: Kernel | Product, over: Mapping[Buffer, Buffer]):
+    def __init__(self, kernel: Kernel, over: Mapping[Buffer, Buffer]):
         self.kernel = kernel
         self.read, self.written = {b for b, _ in reads(kernel)}, set(targets(kernel))
         self.replaced = {over[b] for b in self.written if b in over}

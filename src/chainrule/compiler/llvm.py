@@ -11,7 +11,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-__all__ = ["Code", "compiled"]
+__all__ = ["Code", "compiled", "registers"]
 
 _names = itertools.count()
 
@@ -35,6 +35,15 @@ def _target() -> Any:
         cpu=llvm.get_host_cpu_name(), features=features, opt=2, reloc="pic", jit=True, codemodel="default"
     )
     return machine
+
+
+@cache
+def registers() -> int:
+    """The bytes of all vector registers of this host."""
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 32 * 64
+    return 16 * 32 if features.get("avx") or features.get("neon") or features.get("asimd") else 16 * 16
 
 
 @cache

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from chainrule.compiler import blas
 from chainrule.compiler.axes import all_of, crossing_axis, strips, vector_axis
-from chainrule.compiler.kernels import Buffer, Kernel, Product, reads, targets
+from chainrule.compiler.kernels import Buffer, Kernel, reads, targets
 from chainrule.compiler.meeting import Share
 from chainrule.compiler.padding import VECTOR_BYTES, has_room
 from chainrule.compiler.sharing import PIECE
@@ -22,28 +21,23 @@ from chainrule.compiler.transposes import Transposes
 from chainrule.compiler.values import Strip
 from chainrule.formula import Expr, Var
 
-__all__ = ["write_kernel"]
+__all__ = ["Loops", "write_kernel"]
 
 _REGISTERS = 16  # vectors that the sums of a block may carry
 _MOST_ROWS = 4  # divides a piece of a shared axis
 _TOGETHER = 4  # strips of the widest kind that are computed at once
 
 
-def write_kernel(
-    text: Text, kernel: Kernel | Product, pointers: dict[Buffer, Value], share: Share | None = None
-) -> None:
+def write_kernel(text: Text, kernel: Kernel, pointers: dict[Buffer, Value], share: Share | None = None) -> None:
     """The code of one kernel, or of one piece of it."""
-    if isinstance(kernel, Product):
-        blas.write(text, kernel, pointers, share)
-        return
     if kernel.zeroes:
         (target,) = targets(kernel)
         text.clear(pointers[target], target.nbytes)
     if all(var.size for var in kernel.space):
-        _Loops(text, kernel, pointers).write(share)
+        Loops(text, kernel, pointers).write(share)
 
 
-class _Loops(Transposes):
+class Loops(Transposes):
     """The loop nest of a kernel."""
 
     share: Share | None = None

@@ -6,7 +6,7 @@ from bisect import insort
 from collections.abc import Sequence
 
 from chainrule.aligned import ALIGNMENT
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, Used, reads, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Schedule, Used, reads, targets
 
 __all__ = ["after_readers", "freeing_early", "plan"]
 
@@ -64,9 +64,7 @@ def _by_size(first: dict[Buffer, int], last: dict[Buffer, int]) -> tuple[int, di
     return max((stop for _, stop, _, _ in taken), default=0), places
 
 
-def after_readers(
-    kernels: Sequence[Kernel | Product], carried: Sequence[tuple[Buffer, Buffer]]
-) -> list[Kernel | Product]:
+def after_readers(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]) -> list[Kernel]:
     """The kernels with those that write a `carried` result behind all that read the input that it becomes.
 
     The result can then be written over the input, and need not be copied there. What depends on it moves with it; it
@@ -87,9 +85,7 @@ def after_readers(
     return [used.kernel for used in order]
 
 
-def freeing_early(
-    kernels: Sequence[Kernel | Product], carried: Sequence[tuple[Buffer, Buffer]] = ()
-) -> list[Kernel | Product]:
+def freeing_early(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]] = ()) -> list[Kernel]:
     """The kernels in an order in which they can run, those that give back more of the arena than they take earlier.
 
     Such a kernel (the update that a gradient is made for) comes right after the last one that it depends on, so that
@@ -120,7 +116,7 @@ def freeing_early(
 
 def _lives(found: Schedule, times: Sequence[int]) -> tuple[dict[Buffer, int], dict[Buffer, int]]:
     """The first and the last kernel that uses each buffer of the arena."""
-    unstored = {w.target for k in found.kernels if isinstance(k, Kernel) for w in k.writes if not w.stored}
+    unstored = {w.target for k in found.kernels for w in k.writes if not w.stored}
     first: dict[Buffer, int] = {}
     last: dict[Buffer, int] = {}
     for i, kernel in zip(times, found.kernels, strict=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from chainrule.compiler.axes import is_scalar, vector_axis
-from chainrule.compiler.kernels import Buffer, Kernel, Product, reads, targets
+from chainrule.compiler.kernels import Buffer, Kernel, reads, targets
 
 __all__ = ["merged", "without_unread"]
 
@@ -16,31 +16,30 @@ _BACK = 16  # how many kernels back a partner is looked for
 _LARGE = 2**14  # elements: starting another loop costs nothing beside running it
 
 
-def merged(kernels: Sequence[Kernel | Product]) -> list[Kernel | Product]:
+def merged(kernels: Sequence[Kernel]) -> list[Kernel]:
     """The same work in fewer loops.
 
     A kernel joins an earlier one of the same space if it reads that one's results only where they are written, and
     nothing that is written in between. A result that no other kernel reads is then never stored.
     """
-    found: list[Kernel | Product] = []
+    found: list[Kernel] = []
     for kernel in kernels:
         _add(found, kernel)
     return without_unread(found)
 
 
-def _add(found: list[Kernel | Product], kernel: Kernel | Product) -> None:
+def _add(found: list[Kernel], kernel: Kernel) -> None:
     earliest = len(found)
     needed = {buffer for buffer, _ in reads(kernel)}
     for i in range(len(found) - 1, max(-1, len(found) - _BACK), -1):
         other = found[i]
         if _joins(other, kernel):
-            assert isinstance(other, Kernel) and isinstance(kernel, Kernel)
             found[i] = replace(other, writes=(*other.writes, *kernel.writes))
             return
         if needed & set(targets(other)) or _overwritten(kernel, other):
             break
         earliest = i
-    single = isinstance(kernel, Kernel) and is_scalar(kernel) and _is_plain(kernel)
+    single = is_scalar(kernel) and _is_plain(kernel)
     found.insert(earliest if single else len(found), kernel)
 
 
@@ -50,14 +49,14 @@ def _is_plain(kernel: Kernel) -> bool:
     return kernel.ordered is None and not kernel.zeroes and fresh
 
 
-def _overwritten(kernel: Kernel | Product, other: Kernel | Product) -> bool:
+def _overwritten(kernel: Kernel, other: Kernel) -> bool:
     """Whether `kernel` writes what `other` reads or writes."""
     mine = set(targets(kernel))
     return bool(mine & {*targets(other), *(buffer for buffer, _ in reads(other))})
 
 
-def _joins(other: Kernel | Product, kernel: Kernel | Product) -> bool:
-    if isinstance(other, Product) or isinstance(kernel, Product) or other.space != kernel.space:
+def _joins(other: Kernel, kernel: Kernel) -> bool:
+    if other.space != kernel.space:
         return False
     if other.alone or kernel.alone:
         return False
@@ -80,7 +79,7 @@ def _shares(other: Kernel, kernel: Kernel) -> bool:
     return any(buffer in there and buffer.size >= size for buffer, _ in reads(kernel))
 
 
-def without_unread(kernels: Sequence[Kernel | Product]) -> list[Kernel | Product]:
+def without_unread(kernels: Sequence[Kernel]) -> list[Kernel]:
     """Marks results that only their own kernel reads: they stay in registers."""
     readers: dict[Buffer, set[int]] = {}
     for i, kernel in enumerate(kernels):
@@ -89,8 +88,8 @@ def without_unread(kernels: Sequence[Kernel | Product]) -> list[Kernel | Product
     return [_kept(kernel, i, readers) for i, kernel in enumerate(kernels)]
 
 
-def _kept(kernel: Kernel | Product, i: int, readers: dict[Buffer, set[int]]) -> Kernel | Product:
-    if isinstance(kernel, Product) or not _is_plain(kernel):
+def _kept(kernel: Kernel, i: int, readers: dict[Buffer, set[int]]) -> Kernel:
+    if not _is_plain(kernel):
         return kernel
 
     def writes() -> Iterator[object]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chainrule.compiler.axes import all_of
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Write, expressions
+from chainrule.compiler.kernels import Buffer, Kernel, Write, expressions
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["VECTOR_BYTES", "Padded", "has_room", "padded"]
@@ -31,9 +31,7 @@ class Padded:
     columns: int
 
 
-def padded(
-    kernels: Sequence[Kernel | Product], carried: Mapping[Buffer, Buffer]
-) -> tuple[list[Kernel | Product], list[Padded]]:
+def padded(kernels: Sequence[Kernel], carried: Mapping[Buffer, Buffer]) -> tuple[list[Kernel], list[Padded]]:
     """The same kernels on values with gaps, and the values that they carry so.
 
     Args:
@@ -53,7 +51,7 @@ def padded(
     for buffer in places:
         if buffer.kind == "arena" and buffer.size == max((1, *buffer.shape)):
             buffer.room = _room(buffer.size, buffer)
-    return [k if isinstance(k, Product) else _Spreading(over).kernel(k) for k in kernels], found
+    return [_Spreading(over).kernel(kernel) for kernel in kernels], found
 
 
 def _with_gaps(source: Buffer, places: Sequence[Affine | None]) -> Padded | None:
@@ -82,11 +80,8 @@ def _room(columns: int, buffer: Buffer) -> int:
     return -(-columns // lanes) * lanes if fit else 0
 
 
-def _places(kernel: Kernel | Product) -> Iterator[tuple[Buffer, Affine | None]]:
+def _places(kernel: Kernel) -> Iterator[tuple[Buffer, Affine | None]]:
     """Where a kernel reads and writes; None: everywhere, or where what it reads there says."""
-    if isinstance(kernel, Product):
-        yield from ((buffer, None) for buffer in (kernel.target, kernel.a[0], kernel.b[0]))
-        return
     yield from ((write.target, write.place) for write in kernel.written)
     for expr in expressions(kernel):
         if expr.op == "read":

@@ -12,13 +12,14 @@ from chainrule.compiler.axes import all_of
 from chainrule.compiler.crew import yielding
 from chainrule.compiler.denormals import flushed
 from chainrule.compiler.gaps import copy_in, copy_out
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, reads, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Schedule, reads, targets
 from chainrule.compiler.loops import write_kernel
 from chainrule.compiler.padding import Padded, padded
+from chainrule.compiler.panels import write_tiled
 from chainrule.compiler.repeats import write_call
 from chainrule.compiler.scalars import emit, type_of
 from chainrule.compiler.sharing import Group, Phase, is_whole, phases, times, work
-from chainrule.compiler.text import PRECISE, Text, Value
+from chainrule.compiler.text import LOOPS, Text, Value
 
 __all__ = ["ENTRY", "Assembled", "Loop", "assemble", "carried_buffers"]
 
@@ -91,7 +92,7 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
     arguments = "ptr noalias %table, i64 %periods, i64 %steps" + (meeting.ENTRY_ARGUMENTS if shared else "")
-    ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {PRECISE} {{\nentry:\n{lines}\n}}\n"
+    ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {LOOPS} {{\nentry:\n{lines}\n}}\n"
     work = [part.work for part in parts] if shared else []
     return Assembled(ir, [part.arena for part in parts], frozenset(body.aliased), work)
 
@@ -223,8 +224,10 @@ class _Part:
             self.text.do(f"store {t} {added}, ptr {total}")
 
     def fetch(self) -> None:
-        """Carried values and totals that are near while steps are made: from where they lie."""
-        for buffer, here in self._outlasting():
+        """What is near while steps are made, carried values, totals, and what they only read: from where it lies."""
+        given = _given(self.found, self.loop)
+        read = [(buffer, here) for buffer, here in self.near.items() if buffer in given]
+        for buffer, here in [*self._outlasting(), *read]:
             self.text.copy(here, self._there(buffer), buffer.nbytes)
         for each in self.padded:
             if not self.stays(each):
@@ -245,7 +248,7 @@ class _Part:
         copy_in(self.text, each, here, self._there(each.source))
 
     def put_back(self) -> None:
-        """The same, to where they lie: a record, and the caller, find them there."""
+        """What has changed of it, to where it lies: a record, and the caller, find it there."""
         for buffer, here in self._outlasting():
             self.text.copy(self._there(buffer), here, buffer.nbytes)
         for each in self.padded:
@@ -280,7 +283,9 @@ class _Part:
             last = text.let(f"icmp eq i64 {piece}, {group.pieces - 1}")
             share = meeting.Share(start, group.piece, last, group.columns)
         for kernel in group.kernels:
-            if self.fixed is None and isinstance(kernel, Kernel):
+            if kernel.tiles is not None:
+                write_tiled(text, kernel, pointers, share)
+            elif self.fixed is None:
                 write_call(text, kernel, pointers, share)
             else:
                 write_kernel(text, kernel, pointers, share)
@@ -313,20 +318,29 @@ class _Part:
 
 
 def _near(buffers: Sequence[Buffer], own: Collection[Buffer], found: Schedule, loop: Loop) -> list[Buffer]:
-    """What a loop's steps hand to one another, and to themselves, in places of the stack: small values.
+    """Small values in places of the stack: what a loop's steps hand to one another, and to themselves, or only read.
 
     `own` are those that the loop has anyway.
     """
-    carried = {buffer for pair in carried_buffers(found, loop) for buffer in pair}
-    carried |= {b for b in found.buffers if b.kind == "output" and b.place in loop.summed}
+    used = {buffer for pair in carried_buffers(found, loop) for buffer in pair} | _given(found, loop)
+    used |= {b for b in found.buffers if b.kind == "output" and b.place in loop.summed}
     chosen: list[Buffer] = []
     left = _NEAR_ALL
     for buffer in buffers if loop.carried or loop.summed else ():
-        inside = buffer in carried or buffer in own or (buffer.kind == "arena" and buffer.place >= 0)
+        inside = buffer in used or buffer in own or (buffer.kind == "arena" and buffer.place >= 0)
         if inside and buffer.nbytes <= min(_NEAR, left):
             chosen.append(buffer)
             left -= buffer.nbytes
     return chosen
+
+
+def _given(found: Schedule, loop: Loop) -> set[Buffer]:
+    """What all steps only read, at known places: not rows by their numbers."""
+    changed = loop.streamed_in | {place for _, place in loop.carried}
+    read = [each for kernel in found.kernels for each in reads(kernel)]
+    given = {b for b, _ in read if b.kind == "held" or (b.kind == "input" and b.place not in changed)}
+    given -= {b for b, place in read if place is None or any(var.value is not None for var, _ in place.terms)}
+    return given - {b for kernel in found.kernels for b in targets(kernel)}
 
 
 def _entry(text: Text, place: int) -> Value:
@@ -359,8 +373,8 @@ def _pieces(made: Sequence[Phase]) -> Iterator[list[Phase]]:
         yield piece
 
 
-def _length(kernel: Kernel | Product) -> int:
-    return 1 if isinstance(kernel, Product) else sum(1 for write in kernel.written for _ in all_of(write.value))
+def _length(kernel: Kernel) -> int:
+    return sum(1 for write in kernel.written for _ in all_of(write.value))
 
 
 def carried_buffers(found: Schedule, loop: Loop | None) -> list[tuple[Buffer, Buffer]]:
@@ -396,7 +410,7 @@ def _in_place(found: Schedule, loop: Loop) -> dict[Buffer, Buffer]:
     for out, source in carried_buffers(found, loop):
         at = next(k for k, kernel in enumerate(found.kernels) if out in targets(kernel))
         writer = found.kernels[at]
-        if isinstance(writer, Product) or writer.zeroes or any(out in targets(k) for k in found.kernels[at + 1 :]):
+        if writer.zeroes or any(out in targets(k) for k in found.kernels[at + 1 :]):
             continue
         mine = next(k for k, write in enumerate(writer.written) if write.target is out)
         place, after = writer.written[mine].place, replace(writer, writes=writer.written[mine + 1 :], beside=())

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Schedule, Write
+from chainrule.compiler.kernels import Buffer, Kernel, Schedule, Write
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["printed"]
@@ -59,9 +59,7 @@ class _Printer:
         self.registers: set[Buffer] = set()
         self.temporaries = (f"t{i}" for i in itertools.count(1))
 
-    def kernel(self, kernel: Kernel | Product) -> str:
-        if isinstance(kernel, Product):
-            return self._product(kernel)
+    def kernel(self, kernel: Kernel) -> str:
         head = self._loop(kernel.space)
         self.scopes.append(_Scope(frozenset(kernel.space)))
         self.uses = _uses([write.value for write in kernel.written])
@@ -92,11 +90,6 @@ class _Printer:
         for write in kernel.beside:
             self._write(write)
         self.scopes[0].lines.append(f"for {head}: {'; '.join(self.scopes.pop().lines)}  # in the loop of the sum")
-
-    def _product(self, kernel: Product) -> str:
-        m, n, k = kernel.sizes
-        a, b = (f"{self.names[x]}{'.T' if turned else ''}" for x, turned in (kernel.a, kernel.b))
-        return f"{self.names[kernel.target]} = {a} @ {b}  # BLAS, ({m}, {k}) by ({k}, {n})"
 
     def _loop(self, space: Sequence[Var]) -> str:
         for var in space:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from chainrule.compiler.kernels import Buffer, Kernel, Product
+from chainrule.compiler.kernels import Buffer, Kernel
 from chainrule.formula import Expr
 
 __all__ = ["EARLY", "USUAL", "Readiness"]
@@ -30,12 +30,8 @@ class Readiness:
         self._exprs: dict[int, float] = {}
         self._kept: list[Expr] = []  # they are known by identity
 
-    def see(self, kernel: Kernel | Product) -> None:
+    def see(self, kernel: Kernel) -> None:
         """A kernel runs: when its results are known."""
-        if isinstance(kernel, Product):
-            at = max(self.buffers.get(x, EARLY) for x, _ in (kernel.a, kernel.b))
-            self.buffers[kernel.target] = at + USUAL * kernel.sizes[1]
-            return
         for write in kernel.writes:
             before = self.buffers.get(write.target, EARLY)
             self.buffers[write.target] = max(before, self.of(write.value))

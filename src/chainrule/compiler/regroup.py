@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chainrule.compiler.axes import all_of, vector_axis
-from chainrule.compiler.kernels import Kernel, Product, Write, expressions
+from chainrule.compiler.kernels import Kernel, Write, expressions
 from chainrule.formula import Expr
 
 __all__ = ["is_moved", "regrouped"]
@@ -19,9 +19,9 @@ __all__ = ["is_moved", "regrouped"]
 _FACTORS = 2.0**-24, 1.0  # the least and the largest that are moved, as step sizes and 1 / rows are
 
 
-def regrouped(kernels: Sequence[Kernel | Product]) -> list[Kernel | Product]:
+def regrouped(kernels: Sequence[Kernel]) -> list[Kernel]:
     """The same kernels, their values regrouped."""
-    return [kernel if isinstance(kernel, Product) else _Regrouping(kernel).kernel() for kernel in kernels]
+    return [_Regrouping(kernel).kernel() for kernel in kernels]
 
 
 class _Regrouping:

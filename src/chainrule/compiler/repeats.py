@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from typing import TypeAlias
 
 from chainrule.compiler.kernels import Buffer, Kernel
 from chainrule.compiler.loops import write_kernel
@@ -13,8 +14,12 @@ from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["structure", "write_call"]
 
+_Writer: TypeAlias = Callable[[Text, Kernel, dict[Buffer, Value], Share | None], None]
 
-def write_call(text: Text, kernel: Kernel, pointers: Mapping[Buffer, Value], share: Share | None) -> None:
+
+def write_call(
+    text: Text, kernel: Kernel, pointers: Mapping[Buffer, Value], share: Share | None, write: _Writer = write_kernel
+) -> None:
     """The code of a kernel (or of one piece of it) as a call; the function is written where there is none like it.
 
     A result that is written over an input has its address in the function too.
@@ -28,10 +33,9 @@ def write_call(text: Text, kernel: Kernel, pointers: Mapping[Buffer, Value], sha
     if name not in text.functions:
         body = text.beside()
         piece = None if share is None else Share("%start", share.rows, "%last", share.columns)
-        write_kernel(body, kernel, dict(zip(buffers, names, strict=True)), piece)
-        taken = "".join(f", ptr %b{i}" for i in range(len(buffers))) + (
-            "" if share is None else ", i64 %start, i1 %last"
-        )
+        write(body, kernel, dict(zip(buffers, names, strict=True)), piece)
+        taken = "".join(f", ptr %b{i}" for i in range(len(buffers)))
+        taken += "" if share is None else ", i64 %start, i1 %last"
         text.define(name, f"ptr %flags{taken}", body)
     given = "".join(f", ptr {place}" for place in places)
     given += "" if share is None else f", i64 {share.start}, i1 {share.last}"
@@ -46,7 +50,9 @@ def structure(kernel: Kernel) -> tuple[Hashable, list[Buffer]]:
         (found.expr(w.value), found.place(w.place), found.buffer(w.target), w.adds, w.stored) for w in kernel.written
     )
     ordered = None if kernel.ordered is None else found.var(kernel.ordered)
-    return (tuple(found.described), space, writes, len(kernel.beside), ordered, kernel.zeroes), list(found.buffers)
+    tiles = None if kernel.tiles is None else (kernel.tiles.shape, found.var(kernel.tiles.column))
+    kind = len(kernel.beside), ordered, kernel.zeroes, tiles
+    return (tuple(found.described), space, writes, *kind), list(found.buffers)
 
 
 class _Structure:

@@ -7,7 +7,6 @@ import importlib.util
 import itertools
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from chainrule import aligned
-from chainrule.compiler import blas, crew
+from chainrule.compiler import crew
 from chainrule.compiler.beside import updated_beside
 from chainrule.compiler.chains import shortened
 from chainrule.compiler.costs import Report, costs, own_bytes
 from chainrule.compiler.culprit import culprit
 from chainrule.compiler.frames import Frame, Layout
-from chainrule.compiler.kernels import Product, Rows, Schedule, without_nodes
+from chainrule.compiler.kernels import Rows, Schedule, without_nodes
 from chainrule.compiler.memory import after_readers, freeing_early
 from chainrule.compiler.merge import merged
 from chainrule.compiler.program import ENTRY, Loop, assemble, carried_buffers
@@ -31,6 +30,7 @@ from chainrule.compiler.regroup import regrouped
 from chainrule.compiler.schedule import schedule
 from chainrule.compiler.signature import signature
 from chainrule.compiler.simplify import without_repeats
+from chainrule.compiler.tiles import in_tiles
 from chainrule.errors import CompileError, MissingExtraError, OptionError, ShapeError, explain
 from chainrule.graph import Node, walk
 
@@ -69,11 +69,7 @@ class CompiledProgram:
             frame = self._idle.pop()
         except IndexError:
             frame = Frame(self._layout)
-        if self.code.calls_blas:
-            with blas.one_thread():
-                outputs, flags = frame.run(arrays)
-        else:
-            outputs, flags = frame.run(arrays)
+        outputs, flags = frame.run(arrays)
         self._idle.append(frame)
         if flags:
             raise _out_of_range()
@@ -143,8 +139,7 @@ class _Machine:
             for array in (*[given[kind][place] for kind, place in places], arena):
                 self._table.put(entry, array)
                 entry += 1
-        with blas.one_thread() if code.calls_blas else nullcontext():
-            flags = code.call(self._table.address, periods, steps)
+        flags = code.call(self._table.address, periods, steps)
         if flags:
             raise _out_of_range()
 
@@ -204,7 +199,6 @@ class Compiled:
     held: Sequence[Sequence[int]]
     arenas: Sequence[int]
     own: int
-    calls_blas: bool
     shared: bool
     seconds: float
 
@@ -250,10 +244,9 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
             carried = carried_buffers(part, loop) if part is found[0] else ()
             ordered = freeing_early(after_readers(merged(part.kernels), carried), carried)
             part.kernels = updated_beside(shortened(regrouped(ordered), carried), carried)
+            in_tiles(part, llvm.registers())
         made = assemble(found[0], loop, *found[1:])
-        routines = {blas.name(k.target.dtype) for part in found for k in part.kernels if isinstance(k, Product)}
-        symbols = {routine: blas.address(routine) for routine in routines}
-        symbols |= crew.yielding() if made.work else {}
+        symbols = crew.yielding() if made.work else {}
         code = llvm.compiled(made.ir, ENTRY, symbols, bool(made.work))
         if made.work:
             code = replace(code, call=crew.together(code.call, *[*made.work, 0][:2]))
@@ -269,7 +262,7 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
     for part in found:  # what is kept keeps no graph alive, nor its arrays
         part.views, part.held, part.kernels = {}, [], [without_nodes(kernel) for kernel in part.kernels]
     seconds = time.perf_counter() - began
-    return Compiled(code, found, places, held, made.arenas, own, bool(routines), bool(made.work), seconds)
+    return Compiled(code, found, places, held, made.arenas, own, bool(made.work), seconds)
 
 
 def _scheduled(part: Part, rows: Rows | None) -> Schedule:

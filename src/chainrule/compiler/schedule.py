@@ -10,8 +10,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chainrule.compiler.fusion import by_blas, is_read_often, lower_of, product, renames, stored_nodes
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Rows, Schedule, Write, strides_of
+from chainrule.compiler.fusion import by_loops, is_read_often, lower_of, product, renames, stored_nodes
+from chainrule.compiler.kernels import Buffer, Kernel, Rows, Schedule, Write, strides_of
 from chainrule.formula import Affine, Expr, Operand, Position, Reshaped, Stores, Var, affine, const, read
 from chainrule.graph import Node, walk
 from chainrule.primitives.contraction import parse
@@ -35,8 +35,7 @@ class _Scheduler:
         self.order = walk(outputs)
         leaves = {*inputs, *rows.read}
         self.matrices = {node: found for node in self.order if (found := product(node, leaves)) is not None}
-        self.products = {node: found for node, found in self.matrices.items() if by_blas(found, node)}
-        self.stored = stored_nodes(self.order, leaves, outputs, self.products)
+        self.stored = stored_nodes(self.order, leaves, outputs)
         self.found = Schedule()
         self.operands: dict[Node, Operand] = {}
         self.turned: dict[Node, Operand] = {}  # transposed copies
@@ -112,11 +111,6 @@ class _Scheduler:
     def _store(self, node: Node) -> None:
         """The kernels that compute `node` into its buffer."""
         lower, buffer = lower_of(node), self.found.views[node]
-        if node in self.products:
-            found = self.products[node]
-            a, b = ((self._as_buffer(x), transposed) for x, transposed in (found.a, found.b))
-            self.found.kernels.append(Product(buffer, found.sizes, a, b, node))
-            return
         operands = [self.operands[x] for x in node.inputs]
         strides = strides_of(node.shape)
         if not isinstance(lower, Stores):
@@ -146,13 +140,13 @@ class _Scheduler:
     def _arrange(self, node: Node) -> None:
         """Copies an operand of a matrix product by loops to where what is read together lies together."""
         found = self.matrices.get(node)
-        if found is None or node in self.products or not is_read_often(found):
+        if found is None or not is_read_often(found):
             return
         for x, _ in (found.a, found.b):
             if x in self.rows.read:
                 self._as_buffer(x)
         y, transposed = found.b
-        if transposed and y not in self.turned:
+        if transposed and y not in self.turned and by_loops(found, node):
             self.turned[y] = self._transposed(y)
 
     def _transposed(self, y: Node) -> Operand:
@@ -174,6 +168,8 @@ class _Scheduler:
         operands = [self.operands[x] for x in node.inputs]
         found = self.matrices.get(node)
         if found is None or found.b[0] not in self.turned or not (found.b[1] and is_read_often(found)):
+            return operands
+        if not by_loops(found, node):
             return operands
         *both, out = parse(node.attrs["spec"])
         second = next(i for i, labels in enumerate(both) if out[1] in labels)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chainrule.compiler.axes import all_of, vector_axis
-from chainrule.compiler.kernels import Buffer, Kernel, Product, reads
+from chainrule.compiler.kernels import Buffer, Kernel, reads
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["MOST_PIECES", "PIECE", "Group", "Phase", "is_whole", "phases", "times", "work"]
@@ -25,7 +25,6 @@ _MOST_OF_ONE = 16  # pieces of one group
 _TOGETHER = 20  # pieces of about equal work in a phase: enough that threads end at about the same time
 # Pieces of a group in any case, if each is worth it: what is bound by memory takes longer than its work says.
 _FEWEST = 4
-_MOST_PANELS = 4  # pieces of a product that BLAS packs: its packing costs a piece of a quarter 3 to 6 % more
 _MOST_GROUPS = 4  # in a phase
 _MOST_KERNELS = 32  # in a phase, which is written into one LLVM function
 # Scalar operations from which a group is cut, about 9 us. That threads meet takes 0.2 to 0.4, and what the others have
@@ -37,10 +36,10 @@ LEAST_WORK = 2**19
 class Group:
     """Kernels that are computed in order, by pieces of `piece` of their `extent` rows (0: all at once).
 
-    With `columns` it is the columns of a product that are cut.
+    With `columns` it is the columns of a matrix that are cut.
     """
 
-    kernels: tuple[Kernel | Product, ...]
+    kernels: tuple[Kernel, ...]
     extent: int = 0
     piece: int = 0
     columns: bool = False
@@ -81,7 +80,7 @@ class _Uses:
 class _Growing:
     cut: _Cut | None
     uses: _Uses
-    kernels: list[tuple[int, Kernel | Product]]
+    kernels: list[tuple[int, Kernel]]
 
     @property
     def work(self) -> int:
@@ -93,15 +92,15 @@ class _Growing:
         kernels = tuple(kernel for _, kernel in sorted(self.kernels, key=lambda pair: pair[0]))
         if self.cut is None or self.work < LEAST_WORK:
             return Group(kernels)
-        panels = any(isinstance(kernel, Product) for kernel in kernels)
         extent, columns = self.cut
         wanted = max(math.ceil(_TOGETHER * self.work / beside), min(_FEWEST, self.work // LEAST_WORK))
-        pieces = min(_MOST_PANELS if panels else _MOST_OF_ONE, wanted)
-        piece = PIECE * math.ceil(math.ceil(extent / PIECE) / pieces)
+        pieces = min(_MOST_OF_ONE, wanted)
+        whole = next((kernel.tiles.shape[1] for kernel in kernels if kernel.tiles is not None), PIECE)
+        piece = whole * math.ceil(math.ceil(extent / whole) / pieces)
         return Group(kernels, extent, piece, columns)
 
 
-def phases(kernels: Sequence[Kernel | Product], same: Mapping[Buffer, Buffer]) -> list[Phase]:
+def phases(kernels: Sequence[Kernel], same: Mapping[Buffer, Buffer]) -> list[Phase]:
     """The kernels in phases; `same`: results that are written over the input they become.
 
     Where nothing is large enough to be cut, all is one phase of one group.
@@ -126,7 +125,7 @@ def is_whole(phase: Phase) -> bool:
     return len(phase) == 1 and not phase[0].extent
 
 
-def times(found: Sequence[Phase], kernels: Sequence[Kernel | Product]) -> list[int]:
+def times(found: Sequence[Phase], kernels: Sequence[Kernel]) -> list[int]:
     """For each kernel when it is computed: kernels of equal times at once, or in any order."""
     at: dict[int, int] = {}
     now = 0
@@ -150,7 +149,7 @@ def _candidates(found: Sequence[list[_Growing]], uses: _Uses) -> Iterator[list[_
     yield last
 
 
-def _taken(phase: list[_Growing], i: int, kernel: Kernel | Product, uses: _Uses) -> bool:
+def _taken(phase: list[_Growing], i: int, kernel: Kernel, uses: _Uses) -> bool:
     """Whether a kernel could join a phase; it then has."""
     cut = cut_of(kernel)
     met = [(group, how) for group in phase if (how := group.uses.meets(uses))]
@@ -183,12 +182,10 @@ def _finished(phase: Sequence[_Growing], order: Mapping[int, int]) -> Phase:
     return tuple(sorted(found, key=lambda group: -sum(map(_work, group.kernels)) // group.pieces))
 
 
-def cut_of(kernel: Kernel | Product) -> _Cut | None:
+def cut_of(kernel: Kernel) -> _Cut | None:
     """Along which axis a kernel can be cut, if any."""
-    if isinstance(kernel, Product):
-        by_columns = not kernel.a[1]
-        extent = kernel.sizes[1 if by_columns else 0]
-        return (extent, by_columns) if extent >= 2 * PIECE else None
+    if kernel.tiles is not None:
+        return kernel.tiles.column.size, True
     row = _row(kernel)
     return None if row is None or row.size < 2 * PIECE else (row.size, False)
 
@@ -201,17 +198,11 @@ def _row(kernel: Kernel) -> Var | None:
     return next((var for var in kernel.space if var is not vector), None) if plain and direct else None
 
 
-def _uses(kernel: Kernel | Product, same: Mapping[Buffer, Buffer]) -> _Uses:
+def _uses(kernel: Kernel, same: Mapping[Buffer, Buffer]) -> _Uses:
     found = _Uses()
-    if isinstance(kernel, Product):
-        by_rows = cut_of(kernel) == (kernel.sizes[0], False)
-        found.add(_place_of(kernel.target, same), True, by_rows)
-        found.add(_place_of(kernel.a[0], same), False, by_rows and not kernel.a[1])
-        found.add(_place_of(kernel.b[0], same), False, False)
-        return found
-    row = _row(kernel)
+    row = _row(kernel) if kernel.tiles is None else None
     places = [(write.target, write.place, True) for write in kernel.written]
-    places += [(buffer, place, False) for buffer, place in reads(kernel) if place is not None]
+    places += [(buffer, place, False) for buffer, place in reads(kernel)]
     for buffer, place, written in places:
         found.add(_place_of(buffer, same), written, row is not None and _aligned(place, row, buffer.size))
     return found
@@ -230,10 +221,8 @@ def _aligned(place: Affine, row: Var, size: int) -> bool:
     return place.offset >= 0 and place.offset + sum(factor * (var.size - 1) for var, factor in others) < length
 
 
-def _work(kernel: Kernel | Product) -> int:
+def _work(kernel: Kernel) -> int:
     """Scalar operations."""
-    if isinstance(kernel, Product):
-        return math.prod(kernel.sizes)
     beside = sum(write.target.size * _operations(write.value) for write in kernel.beside)
     turns = math.prod(var.size for var in kernel.space)
     return turns * sum(_operations(write.value) for write in kernel.writes) + beside

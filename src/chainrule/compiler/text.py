@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-__all__ = ["PRECISE", "Text", "Value"]
+__all__ = ["LOOPS", "PRECISE", "Text", "Value"]
 
 # Of every function: 1 / sqrt(x) in float32 is no estimate of the processor's, which gives NaN at 0 and at infinity.
 PRECISE = '"reciprocal-estimates"="none"'
+# Of functions with loops: a vector that finds no register lies on the stack within one line of the cache.
+LOOPS = f"alignstack(64) {PRECISE}"
 
 Value: TypeAlias = str
 Carried: TypeAlias = Sequence[tuple[str, Value]]  # (type, value)
@@ -23,7 +25,6 @@ class Text:
     block: str = "entry"
     declared: set[str] = field(default_factory=set)
     functions: dict[str, str] = field(default_factory=dict)  # what this one calls, written beside it
-    slots: dict[tuple[str, str], Value] = field(default_factory=dict)
     rooms: list[tuple[str, Value]] = field(default_factory=list)
     _count: int = 0
 
@@ -46,29 +47,19 @@ class Text:
         """An instruction without a result."""
         self.lines.append(f"  {instruction}")
 
-    def slot(self, kind: str, value: str) -> Value:
-        """The address of a constant, on the stack. It is made once, on entry: an alloca in a loop would pile up."""
-        if (kind, value) not in self.slots:
-            self.slots[kind, value] = "%" + self.name("slot")
-        return self.slots[kind, value]
-
     def room(self, kind: str) -> Value:
-        """The address of a variable on the stack, made on entry too."""
+        """The address of a variable on the stack. It is made once, on entry: an alloca in a loop would pile up."""
         self.rooms.append((kind, "%" + self.name("room")))
         return self.rooms[-1][1]
 
     def on_entry(self) -> list[str]:
-        """The instructions that make the slots and rooms."""
-        return [f"  {name} = alloca {kind}" for kind, name in self.rooms] + [
-            line
-            for (kind, value), name in self.slots.items()
-            for line in (f"  {name} = alloca {kind}", f"  store {kind} {value}, ptr {name}")
-        ]
+        """The instructions that make the rooms."""
+        return [f"  {name} = alloca {kind}" for kind, name in self.rooms]
 
     def define(self, name: str, arguments: str, body: Text) -> None:
         """A function beside this one, which gives nothing back."""
         lines = "\n".join([*body.on_entry(), *body.lines])
-        head = f"define internal void @{name}({arguments}) noinline {PRECISE}"
+        head = f"define internal void @{name}({arguments}) noinline {LOOPS}"
         self.functions[name] = f"{head} {{\nentry:\n{lines}\n  ret void\n}}"
 
     def start(self, label: str) -> None:

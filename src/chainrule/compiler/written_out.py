@@ -9,27 +9,27 @@ from dataclasses import replace
 import numpy as np
 
 from chainrule.compiler.axes import is_scalar
-from chainrule.compiler.kernels import Buffer, Kernel, Product, Write, expressions, reads, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Write, expressions, reads, targets
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["written_out"]
 
 _MOST = 8  # elements
-_Kernels = Sequence[Kernel | Product]
+_Kernels = Sequence[Kernel]
 
 
-def written_out(kernels: _Kernels, carried: Sequence[tuple[Buffer, Buffer]]) -> list[Kernel | Product]:
+def written_out(kernels: _Kernels, carried: Sequence[tuple[Buffer, Buffer]]) -> list[Kernel]:
     """Kernels whose results are read one by one, by kernels of one element, in this step or the next, as such ones.
 
     To take a vector apart, and to put one together, would each be an operation more to wait for.
     """
     over = dict(carried)
-    scalars = [kernel for kernel in kernels if isinstance(kernel, Kernel) and is_scalar(kernel)]
+    scalars = [kernel for kernel in kernels if is_scalar(kernel)]
     single = {buffer for kernel in scalars for buffer, _ in reads(kernel)}
 
-    def made(kernel: Kernel | Product) -> Kernel | Product:
+    def made(kernel: Kernel) -> Kernel:
         one_by_one = any(target in single or over.get(target) in single for target in targets(kernel))
-        return _written_out(kernel) if isinstance(kernel, Kernel) and one_by_one else kernel
+        return _written_out(kernel) if one_by_one else kernel
 
     return [made(kernel) for kernel in kernels]
 
