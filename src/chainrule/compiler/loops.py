@@ -32,8 +32,7 @@ def write_kernel(text: Text, kernel: Kernel, pointers: dict[Buffer, Value], shar
     """The code of one kernel, or of one piece of it."""
     if kernel.zeroes:
         (target,) = targets(kernel)
-        text.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
-        text.do(f"call void @llvm.memset.p0.i64(ptr {pointers[target]}, i8 0, i64 {target.nbytes}, i1 false)")
+        text.clear(pointers[target], target.nbytes)
     if all(var.size for var in kernel.space):
         Loops(text, kernel, pointers).write(share)
 

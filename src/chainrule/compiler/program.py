@@ -11,6 +11,7 @@ from chainrule.compiler import meeting, memory
 from chainrule.compiler.axes import all_of
 from chainrule.compiler.crew import yielding
 from chainrule.compiler.denormals import flushed
+from chainrule.compiler.gaps import copy_in, copy_out
 from chainrule.compiler.kernels import Buffer, Kernel, Schedule, reads, targets
 from chainrule.compiler.loops import write_kernel
 from chainrule.compiler.padding import Padded, padded
@@ -80,12 +81,13 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     shared = any(part.work for part in parts) and bool(yielding())
     if shared:
         meeting.begin(text)
+    others = max((part.arena for part in parts[1:]), default=0)
     for part in parts:
-        part.settle(shared and part.work > 0)
+        part.settle(shared and part.work > 0, others)
     if loop is None:
         body.once("0")
     else:
-        flushed(text, lambda: text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period, shared)))
+        flushed(text, lambda: _periods(text, parts, shared))
     text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
     lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
@@ -93,6 +95,15 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {LOOPS} {{\nentry:\n{lines}\n}}\n"
     work = [part.work for part in parts] if shared else []
     return Assembled(ir, [part.arena for part in parts], frozenset(body.aliased), work)
+
+
+def _periods(text: Text, parts: Sequence[_Part], shared: bool) -> None:
+    """All turns of the outer loop, and before them what stays where steps have it."""
+    body = parts[0]
+    if any(body.stays(each) for each in body.padded):
+        some = text.let("icmp sgt i64 %steps, 0")
+        text.when(some, lambda: _by_one(text, shared and not body.shared, body.begin))
+    text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period, shared))
 
 
 def _period(text: Text, parts: Sequence[_Part], period: Value, shared: bool) -> list[Value]:
@@ -153,8 +164,11 @@ class _Part:
         self.totals: dict[Buffer, Value] = {}
         self.apart: dict[Buffer, int] = {}  # else: where in the arena a step leaves what is to be added up
 
-    def settle(self, shared: bool) -> None:
-        """Decides where values lie: on the stack where they are small, but not if threads or functions share them."""
+    def settle(self, shared: bool, others: int) -> None:
+        """Decides where values lie: on the stack where they are small, but not if threads or functions share them.
+
+        What stays from period to period lies behind the arena of the `others`, of so many bytes.
+        """
         self.shared, text = shared, self.text
         few = len(self.pieces) <= 1
         if shared or not few:
@@ -166,6 +180,7 @@ class _Part:
             self.near = {b: _room(text, b) for b in _near([*inner, *own], {*inner}, self.found, self.loop)}
             for buffer in inner:
                 if buffer not in self.near:
+                    self.arena = max(self.arena, others)
                     self._set_apart(buffer)
             self.near |= {b: self.near[other] for b, other in self.aliased.items() if other in self.near}
             self.totals = {buffer: _room(text, buffer) for buffer in self.summed}
@@ -213,19 +228,32 @@ class _Part:
         given = _given(self.found, self.loop)
         read = [(buffer, here) for buffer, here in self.near.items() if buffer in given]
         for buffer, here in [*self._outlasting(), *read]:
-            _memcpy(self.text, here, self._there(buffer), buffer.nbytes)
+            self.text.copy(here, self._there(buffer), buffer.nbytes)
         for each in self.padded:
-            here = self._pointers(self.text, {each.inner: None}, "0")[each.inner]
-            _memset(self.text, here, each.inner.nbytes)
-            _copy_rows(self.text, each, (here, each.inner.room), (self._there(each.source), each.columns))
+            if not self.stays(each):
+                self._copy_in(each)
+
+    def begin(self) -> None:
+        """Carried values that lie in the arena, with gaps, for all periods: from where their owner has them."""
+        for each in self.padded:
+            if self.stays(each):
+                self._copy_in(each)
+
+    def stays(self, each: Padded) -> bool:
+        """Whether steps find a value where the last period left it; on the stack another thread would not."""
+        return each.inner not in self.near
+
+    def _copy_in(self, each: Padded) -> None:
+        here = self._pointers(self.text, {each.inner: None}, "0")[each.inner]
+        copy_in(self.text, each, here, self._there(each.source))
 
     def put_back(self) -> None:
         """What has changed of it, to where it lies: a record, and the caller, find it there."""
         for buffer, here in self._outlasting():
-            _memcpy(self.text, self._there(buffer), here, buffer.nbytes)
+            self.text.copy(self._there(buffer), here, buffer.nbytes)
         for each in self.padded:
             here = self._pointers(self.text, {each.inner: None}, "0")[each.inner]
-            _copy_rows(self.text, each, (self._there(each.source), each.columns), (here, each.inner.room))
+            copy_out(self.text, each, here, self._there(each.source))
 
     def _outlasting(self) -> list[tuple[Buffer, Value]]:
         carried = [source for _, source in carried_buffers(self.found, self.loop) if source in self.near]
@@ -270,7 +298,7 @@ class _Part:
         """Carried results that have a place of their own, to the inputs that they become."""
         for out, source in pairs:
             here = self._pointers(self.text, dict.fromkeys((out, source)), index)
-            _memcpy(self.text, here[source], here[out], out.nbytes)
+            self.text.copy(here[source], here[out], out.nbytes)
 
     def _pointers(self, text: Text, used: Mapping[Buffer, None], index: Value) -> dict[Buffer, Value]:
         """The addresses of `used` in the turn `index`."""
@@ -323,32 +351,6 @@ def _entry(text: Text, place: int) -> Value:
 def _room(text: Text, buffer: Buffer) -> Value:
     nbytes = -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT  # with the gap that there may be
     return text.room(f"[{nbytes} x i8], align {ALIGNMENT}")
-
-
-def _copy_rows(text: Text, each: Padded, to: tuple[Value, int], source: tuple[Value, int]) -> None:
-    """The rows of a padded value; of both ends where the rows begin, and how far apart they are."""
-    size = each.source.dtype.itemsize
-
-    def row(i: Value, _: list[Value]) -> list[Value]:
-        there, here = (_row(text, start, i, stride * size) for start, stride in (to, source))
-        _memcpy(text, there, here, each.columns * size)
-        return []
-
-    text.loop(0, each.rows, 1, [], row)
-
-
-def _row(text: Text, start: Value, i: Value, nbytes: int) -> Value:
-    return text.let(f"getelementptr i8, ptr {start}, i64 {text.let(f'mul nsw i64 {i}, {nbytes}')}")
-
-
-def _memset(text: Text, place: Value, nbytes: int) -> None:
-    text.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
-    text.do(f"call void @llvm.memset.p0.i64(ptr {place}, i8 0, i64 {nbytes}, i1 false)")
-
-
-def _memcpy(text: Text, to: Value, source: Value, nbytes: int) -> None:
-    text.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
-    text.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {to}, ptr {source}, i64 {nbytes}, i1 false)")
 
 
 def _pieces(made: Sequence[Phase]) -> Iterator[list[Phase]]:

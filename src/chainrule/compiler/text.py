@@ -73,6 +73,16 @@ class Text:
         self.declared.add(f"declare {result} @{function}({types})")
         return self.let(f"call {result} @{function}({', '.join(f'{kind} {value}' for kind, value in args)})")
 
+    def copy(self, to: Value, source: Value, nbytes: int) -> None:
+        """Bytes from one place to another, which do not overlap."""
+        self.declared.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
+        self.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {to}, ptr {source}, i64 {nbytes}, i1 false)")
+
+    def clear(self, place: Value, nbytes: int) -> None:
+        """Bytes become 0."""
+        self.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
+        self.do(f"call void @llvm.memset.p0.i64(ptr {place}, i8 0, i64 {nbytes}, i1 false)")
+
     def when(self, condition: Value, body: Callable[[], object]) -> None:
         """`body` where the condition (i1) holds."""
         inside, after = self.name("then"), self.name("after")
