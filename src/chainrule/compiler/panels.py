@@ -19,7 +19,7 @@ from chainrule.compiler.padding import VECTOR_BYTES
 from chainrule.compiler.repeats import write_call
 from chainrule.compiler.scalars import type_of
 from chainrule.compiler.text import Text, Value
-from chainrule.compiler.tiles import operands, padded, product, rows_at_once, terms_at_once
+from chainrule.compiler.tiles import operands, product, row_length, rows_at_once, terms_at_once
 from chainrule.compiler.values import Strip
 from chainrule.formula import Var, affine, read
 
@@ -55,6 +55,10 @@ class _Tiled(Loops):
 
     def _room(self, elements: int) -> Value:
         return self.text.room(f"[{elements * self.dtype.itemsize} x i8], align {VECTOR_BYTES}")
+
+    def _length(self, width: int) -> int:
+        """What a row of a panel of so many columns takes."""
+        return row_length(width, self.columns, self.dtype)
 
     def write(self, share: Share | None) -> None:
         """All of it, or a piece of the columns."""
@@ -97,7 +101,7 @@ class _Tiled(Loops):
                 return []
 
             if before:
-                self._zero(self.sums, (self.block + self.tiles.row.size - self.whole) * padded(width, self.dtype))
+                self._zero(self.sums, (self.block + self.tiles.row.size - self.whole) * self._length(width))
                 self.text.loop(0, before, self.terms, [], turn)
             self._block(start, j, width, str(before), self.inner.size - before, True)
             return []
@@ -125,7 +129,7 @@ class _Tiled(Loops):
         """Copies a panel; beyond the last column it is 0, up to a whole vector."""
         row, column = Var(terms), Var(width)
         source, place = self.b.data
-        length = padded(width, self.dtype)
+        length = self._length(width)
         here = affine(row) * place.stride(self.inner) + affine(column) * place.stride(self.tiles.column)
         panel = Buffer("panel", terms * length, self.dtype, "arena")
         write = Write(panel, affine(row) * length + column, read(source, here, self.dtype), None)
@@ -139,7 +143,7 @@ class _Tiled(Loops):
         self, i: Value, rows: int, start: Value, j: Value, width: int, first: Value, terms: int, last: bool
     ) -> None:
         """A tile of `rows` rows from `i` on: its sums, and with the `last` terms all else."""
-        length = padded(width, self.dtype)
+        length = self._length(width)
         tile = self.sums
         if self.terms == self.inner.size:
             self._zero(tile, rows * length)
@@ -156,7 +160,7 @@ class _Tiled(Loops):
 
     def _finish(self, tile: Value, i: Value, rows: int, j: Value, width: int) -> None:
         """The kernel's writes at the places of a tile."""
-        tiles, length = self.tiles, padded(width, self.dtype)
+        tiles, length = self.tiles, self._length(width)
         self.along = tiles.column
 
         def turn(r: Value, _: list[Value]) -> list[Value]:

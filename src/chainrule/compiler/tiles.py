@@ -15,7 +15,7 @@ from chainrule.compiler.padding import VECTOR_BYTES
 from chainrule.dtypes import DType
 from chainrule.formula import Expr, Var, affine, read
 
-__all__ = ["in_tiles", "operands", "padded", "pays", "product", "rows_at_once", "terms_at_once"]
+__all__ = ["in_tiles", "operands", "pays", "product", "row_length", "rows_at_once", "terms_at_once"]
 
 # Multiplications from which tiles pay, measured with both sides of one product in turns; below, loops are as fast.
 LEAST = 2**20
@@ -47,10 +47,13 @@ def rows_at_once(rows: int, tile: int, terms: int, all_terms: int) -> int:
     return most // tile * tile
 
 
-def padded(width: int, dtype: DType) -> int:
-    """So many columns as whole vectors."""
+def row_length(width: int, columns: int, dtype: DType) -> int:
+    """What a row of a panel takes: whole vectors, and all `columns` of a tile where that is little more.
+
+    The same inner loop then serves both.
+    """
     lanes = VECTOR_BYTES // dtype.itemsize
-    return -(-width // lanes) * lanes
+    return columns if 2 * width > columns else -(-width // lanes) * lanes
 
 
 def _shape(columns: int, dtype: DType, registers: int) -> tuple[int, int]:
