@@ -24,7 +24,7 @@ LEAST_SIDE = 32  # a few rows by a matrix stream the matrix: the loops do that a
 # of the first operand stay there.
 _SHAPES = {2048: (8, 3), 512: (6, 1), 256: (2, 1)}
 _FEW = 12  # panels: those of two vectors then fall to threads more evenly, if they leave no rest
-_ROWS_AT_ONCE = 512  # whose sums are kept while some of their terms are missing
+_ROWS_AT_ONCE = 256  # whose sums are kept while some of their terms are missing
 _MOST_APART = 128  # terms of the first operand that may lie apart: each takes a line of the cache
 _CROWDED = 2**11  # bytes: what lies a multiple of it apart has few places in the cache
 _TERMS = 512  # of a panel: it stays in the cache next to the core, and so do some rows of the first operand
