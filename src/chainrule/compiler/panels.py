@@ -9,6 +9,7 @@ block, lie on the stack.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from chainrule.compiler.axes import strips
 from chainrule.compiler.kernels import Buffer, Kernel, Write
@@ -19,11 +20,13 @@ from chainrule.compiler.padding import VECTOR_BYTES
 from chainrule.compiler.repeats import write_call
 from chainrule.compiler.scalars import type_of
 from chainrule.compiler.text import Text, Value
-from chainrule.compiler.tiles import operands, product, row_length, rows_at_once, terms_at_once
+from chainrule.compiler.tiles import operands, product, read_from_afar, row_length, rows_at_once, terms_at_once
 from chainrule.compiler.values import Strip
 from chainrule.formula import Var, affine, read
 
 __all__ = ["write_tiled"]
+
+_LINE = 64  # bytes of a cache line
 
 
 def write_tiled(text: Text, kernel: Kernel, pointers: Mapping[Buffer, Value], share: Share | None) -> None:
@@ -154,9 +157,33 @@ class _Tiled(Loops):
         row, term = place.stride(self.tiles.row), place.stride(self.inner)
         at = self._sum(self._sum(self._times(i, row), self._times(first, term)), str(place.offset))
         micro = Micro(self.dtype, rows, length, VECTOR_BYTES // self.dtype.itemsize, terms, row, term)
-        write_micro(self.text, micro, self._address(source, at), self.panel, tile)
+        asked, addresses = self._asked(i, rows, j, width) if last else (0, "null")
+        write_micro(self.text, replace(micro, asked=asked), self._address(source, at), self.panel, tile, addresses)
         if last:
             self._finish(tile, i, rows, j, width)
+
+    def _asked(self, i: Value, rows: int, j: Value, width: int) -> tuple[int, Value]:
+        """A list of where the kernel reads at a tile, if it comes from far away, and how long it is.
+
+        A narrower tile has one as long: the same inner loop serves both.
+        """
+        found = read_from_afar(self.kernel)
+        lines = [(b, place, c) for b, place in found for c in range(0, self.columns, _LINE // b.dtype.itemsize)]
+        if not lines:
+            return 0, "null"
+        addresses = self.text.room(f"[{rows * len(lines)} x ptr]")
+
+        def turn(r: Value, _: list[Value]) -> list[Value]:
+            first = self._times(r, len(lines))
+            with self._scope({self.tiles.row: self._sum(i, r), self.tiles.column: j}):
+                for n, (buffer, place, column) in enumerate(lines):
+                    address = self._address(buffer, self._shifted(self._offset(place), min(column, width - 1)))
+                    entry = self.text.let(f"getelementptr ptr, ptr {addresses}, i64 {self._shifted(first, n)}")
+                    self.text.do(f"store ptr {address}, ptr {entry}")
+            return []
+
+        self.text.loop(0, rows, 1, [], turn)
+        return rows * len(lines), addresses
 
     def _finish(self, tile: Value, i: Value, rows: int, j: Value, width: int) -> None:
         """The kernel's writes at the places of a tile."""
