@@ -104,6 +104,13 @@ def test_one_condition_that_all_hangs_on_is_foretold(loss: Callable[..., cr.Tens
     assert "\n".join(loops(linear(loss), 2)).count("foretold(") == count
 
 
+def test_of_a_network_the_condition_of_its_loss_is_foretold() -> None:
+    (u,), (w,), (x, t) = inputs("u", (2, 5)), inputs("w", (5,)), [*inputs("x", (2,)), *inputs("t")]
+    value, (du, dw) = cr.value_and_grad(lambda u, w: cr.losses.hinge(cr.relu(x @ u) @ w, t), wrt=(0, 1))(u, w)
+    found = loops(([u, w, x, t], [u - 0.1 * du, w - 0.1 * dw, value]), 2)
+    assert [line for line in found if "foretold(subtract > 0)" in line] and "\n".join(found).count("foretold") == 1
+
+
 def test_what_is_foretold_is_a_branch_in_machine_code() -> None:
     step, made = linear(cr.losses.hinge), _target()
     module = llvm.parse_assembly(CompiledLoop(Part(*step), Loop(((0, 0), (1, 1)))).code.llvm())

@@ -22,7 +22,7 @@ from chainrule.formula import Expr, const
 
 __all__ = ["shortened"]
 
-_SMALL = 32  # elements of a kernel: of larger ones the arithmetic takes longer than the waiting
+_SMALL = 32  # elements of a kernel: of larger ones the arithmetic, not the waiting, takes the time
 _POWERS = 2.0**-4, 2.0**4  # powers of two are exact as factors, but next to the largest and the least numbers
 
 

@@ -15,12 +15,15 @@ from chainrule.formula import Expr
 
 __all__ = ["foretold"]
 
+_MOST = 16  # conditions that are tried
+_WRONG = 20  # cycles that a wrong guess costs
+
 
 def foretold(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]) -> list[Kernel]:
-    """The kernels with a branch for the one condition, as a number 0 or 1, that what is `carried` on hangs on.
+    """The kernels with a branch for one condition, as a number 0 or 1, that what is `carried` on hangs on.
 
-    So it is with a hinge's: whether a step is made. The conditions of a network's units are many, and hardly foretold;
-    and where results are not known much sooner by it, to guess wrong would only cost.
+    So it is with a hinge's: whether a step is made. The conditions of a network's units are many, none of which all
+    hangs on; and where results are not known much sooner by it, to guess wrong would only cost.
     """
     ready = Readiness(source for _, source in carried)
     bits: dict[int, Expr] = {}
@@ -28,12 +31,13 @@ def foretold(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]
         ready.see(kernel)
         if is_scalar(kernel):
             bits |= {id(expr): expr for expr in expressions(kernel) if _is_bit(expr) and ready.of(expr) > EARLY}
-    if len(bits) != 1:
-        return list(kernels)
-    (bit,) = bits.values()
-    exchange = _Exchange(bit, Expr("foretold", bit.args, bit.dtype))
-    made = [exchange.kernel(kernel) for kernel in kernels]
-    return made if _known(made, carried) <= _known(kernels, carried) / 2 else list(kernels)
+    until = _known(kernels, carried)
+    for bit in list(bits.values())[:_MOST]:
+        exchange = _Exchange(bit, Expr("foretold", bit.args, bit.dtype))
+        made = [exchange.kernel(kernel) for kernel in kernels]
+        if _known(made, carried) <= until - _WRONG:
+            return made
+    return list(kernels)
 
 
 def _known(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]) -> float:

@@ -8,9 +8,10 @@ read is read once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from chainrule.compiler.axes import all_of, crossing_axis, strips, vector_axis
-from chainrule.compiler.kernels import Buffer, Kernel, targets
+from chainrule.compiler.kernels import Buffer, Kernel, reads, targets
 from chainrule.compiler.meeting import Share
 from chainrule.compiler.padding import VECTOR_BYTES, has_room
 from chainrule.compiler.sharing import PIECE
@@ -133,13 +134,32 @@ class Loops(Transposes):
         self._through(outer, rows, block, single)
 
     def _cut(self, var: Var) -> list[tuple[int, int, int]]:
-        """The strips of an axis. Where there is a gap behind it, the last one is a whole vector."""
+        """The strips of an axis; what is left after whole vectors is one more of them rather than several narrower.
+
+        It reaches into the gap that lies there, or begins before the end of the one before.
+        """
         most = _lanes(self.kernel, var)
         lanes = VECTOR_BYTES // max(write.value.dtype.itemsize for write in self.kernel.writes)
-        if var.size % lanes == 0 or not self._ends_in_gap(var, lanes):
-            return list(strips(var.size, most))
-        whole = var.size // lanes * lanes
-        return [*strips(whole, most), (whole, whole + lanes, lanes)]
+        whole, rest = var.size // lanes * lanes, var.size % lanes
+        if rest and self._ends_in_gap(var, lanes):
+            return [*strips(whole, most), (whole, whole + lanes, lanes)]
+        if rest.bit_count() > 1 and whole and self._may_repeat():
+            return [*strips(whole, most), (var.size - lanes, var.size, lanes)]
+        return list(strips(var.size, most))
+
+    def _may_repeat(self) -> bool:
+        """Whether an element may be computed twice: nothing that is read changes."""
+        kernel = self.kernel
+        if kernel.ordered is not None or kernel.beside or any(write.adds for write in kernel.writes):
+            return False
+        changed = {self.pointers[write.target] for write in kernel.writes if write.stored}
+        made: set[Buffer] = set()  # is read in registers
+        for write in kernel.writes:
+            old = (buffer for buffer, _ in reads(replace(kernel, writes=(write,))) if buffer not in made)
+            if any(self.pointers[buffer] in changed for buffer in old):
+                return False
+            made.add(write.target)
+        return True
 
     def _ends_in_gap(self, var: Var, lanes: int) -> bool:
         """Whether all that is read and written along an axis has a gap behind it that makes its vectors whole.

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chainrule.compiler.axes import all_of
-from chainrule.compiler.kernels import Buffer, Kernel, Write, expressions, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Write, expressions
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["VECTOR_BYTES", "Padded", "has_room", "padded"]
@@ -37,25 +37,32 @@ def padded(kernels: Sequence[Kernel], carried: Mapping[Buffer, Buffer]) -> tuple
     Args:
         carried: results that are written over the inputs that they become.
     """
+    places: dict[Buffer, list[Affine | None]] = {}
+    for kernel in kernels:
+        for buffer, place in _places(kernel):
+            places.setdefault(buffer, []).append(place)
     found: list[Padded] = []
-    left = _MOST
+    over: dict[Buffer, Padded] = {}
     for out, source in carried.items():
-        columns = next((n for n in reversed(source.shape) if n != 1), 1)
-        room = _room(columns, source)
-        places = [place for kernel in kernels for buffer, place in _places(kernel) if buffer in (out, source)]
-        moved = all(place is not None and _spread(place, columns, room) is not None for place in places)
-        nbytes = source.size // columns * room * source.dtype.itemsize if columns else 0
-        if room and moved and nbytes <= left:
-            left -= nbytes
-            inner = Buffer(source.name, source.size // columns * room, source.dtype, "arena", -1, source.shape, room)
-            found.append(Padded(source, inner, source.size // columns, columns))
-    for buffer in {b for kernel in kernels for b in targets(kernel) if b.kind == "arena"}:
-        if buffer.size == max((1, *buffer.shape)):
+        each = _with_gaps(source, [*places.get(out, ()), *places.get(source, ())])
+        if each is not None and each.inner.nbytes + sum(other.inner.nbytes for other in found) <= _MOST:
+            found.append(each)
+            over |= {out: each, source: each}
+    for buffer in places:
+        if buffer.kind == "arena" and buffer.size == max((1, *buffer.shape)):
             buffer.room = _room(buffer.size, buffer)
-    over = {each.source: each for each in found} | {
-        out: each for out, source in carried.items() for each in found if each.source is source
-    }
     return [_Spreading(over).kernel(kernel) for kernel in kernels], found
+
+
+def _with_gaps(source: Buffer, places: Sequence[Affine | None]) -> Padded | None:
+    """A value that is used at `places` with gaps behind its rows, if it can have them."""
+    columns = next((n for n in reversed(source.shape) if n != 1), 1)
+    room = _room(columns, source)
+    if not room or any(place is None or _spread(place, columns, room) is None for place in places):
+        return None
+    rows = source.size // columns
+    inner = Buffer(source.name, rows * room, source.dtype, "arena", -1, source.shape, room)
+    return Padded(source, inner, rows, columns)
 
 
 def has_room(buffer: Buffer, place: Affine, along: Var, extent: int) -> bool:

@@ -18,7 +18,7 @@ from chainrule.compiler.panels import write_tiled
 from chainrule.compiler.repeats import write_call
 from chainrule.compiler.scalars import emit, type_of
 from chainrule.compiler.sharing import Group, Phase, is_whole, phases, times, work
-from chainrule.compiler.text import PRECISE, Text, Value
+from chainrule.compiler.text import LOOPS, Text, Value
 
 __all__ = ["ENTRY", "Assembled", "Loop", "assemble", "carried_buffers"]
 
@@ -90,7 +90,7 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
     arguments = "ptr noalias %table, i64 %periods, i64 %steps" + (meeting.ENTRY_ARGUMENTS if shared else "")
-    ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {PRECISE} {{\nentry:\n{lines}\n}}\n"
+    ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {LOOPS} {{\nentry:\n{lines}\n}}\n"
     work = [part.work for part in parts] if shared else []
     return Assembled(ir, [part.arena for part in parts], frozenset(body.aliased), work)
 
@@ -138,10 +138,11 @@ class _Part:
         self.pieces = list(_pieces(made))
         self.padded: list[Padded] = []
         if loop.carried and not self.work and len(self.pieces) <= 1:
-            kernels, self.padded = padded(found.kernels, self.aliased)
+            in_order = [kernel for phase in made for group in phase for kernel in group.kernels]
+            kernels, self.padded = padded(in_order, self.aliased)
             self.found = found = replace(found, kernels=kernels)
-            made = phases(kernels, self.aliased)
-            self.pieces = list(_pieces(made))
+            made = [(Group(tuple(kernels)),)]
+            self.pieces = [made]
         self.arena = memory.plan(found, times(made, found.kernels))
         self.outside = [b for b in found.buffers if b.kind != "arena"]
         self.entries = len(self.outside) + 1
@@ -208,8 +209,10 @@ class _Part:
             self.text.do(f"store {t} {added}, ptr {total}")
 
     def fetch(self) -> None:
-        """Carried values and totals that are near while steps are made: from where they lie."""
-        for buffer, here in self._outlasting():
+        """What is near while steps are made, carried values, totals, and what they only read: from where it lies."""
+        given = _given(self.found, self.loop)
+        read = [(buffer, here) for buffer, here in self.near.items() if buffer in given]
+        for buffer, here in [*self._outlasting(), *read]:
             _memcpy(self.text, here, self._there(buffer), buffer.nbytes)
         for each in self.padded:
             here = self._pointers(self.text, {each.inner: None}, "0")[each.inner]
@@ -217,7 +220,7 @@ class _Part:
             _copy_rows(self.text, each, (here, each.inner.room), (self._there(each.source), each.columns))
 
     def put_back(self) -> None:
-        """The same, to where they lie: a record, and the caller, find them there."""
+        """What has changed of it, to where it lies: a record, and the caller, find it there."""
         for buffer, here in self._outlasting():
             _memcpy(self.text, self._there(buffer), here, buffer.nbytes)
         for each in self.padded:
@@ -287,20 +290,29 @@ class _Part:
 
 
 def _near(buffers: Sequence[Buffer], own: Collection[Buffer], found: Schedule, loop: Loop) -> list[Buffer]:
-    """What a loop's steps hand to one another, and to themselves, in places of the stack: small values.
+    """Small values in places of the stack: what a loop's steps hand to one another, and to themselves, or only read.
 
     `own` are those that the loop has anyway.
     """
-    carried = {buffer for pair in carried_buffers(found, loop) for buffer in pair}
-    carried |= {b for b in found.buffers if b.kind == "output" and b.place in loop.summed}
+    used = {buffer for pair in carried_buffers(found, loop) for buffer in pair} | _given(found, loop)
+    used |= {b for b in found.buffers if b.kind == "output" and b.place in loop.summed}
     chosen: list[Buffer] = []
     left = _NEAR_ALL
     for buffer in buffers if loop.carried or loop.summed else ():
-        inside = buffer in carried or buffer in own or (buffer.kind == "arena" and buffer.place >= 0)
+        inside = buffer in used or buffer in own or (buffer.kind == "arena" and buffer.place >= 0)
         if inside and buffer.nbytes <= min(_NEAR, left):
             chosen.append(buffer)
             left -= buffer.nbytes
     return chosen
+
+
+def _given(found: Schedule, loop: Loop) -> set[Buffer]:
+    """What all steps only read, at known places: not rows by their numbers."""
+    changed = loop.streamed_in | {place for _, place in loop.carried}
+    read = [each for kernel in found.kernels for each in reads(kernel)]
+    given = {b for b, _ in read if b.kind == "held" or (b.kind == "input" and b.place not in changed)}
+    given -= {b for b, place in read if place is None or any(var.value is not None for var, _ in place.terms)}
+    return given - {b for kernel in found.kernels for b in targets(kernel)}
 
 
 def _entry(text: Text, place: int) -> Value:

@@ -20,18 +20,24 @@ _Writer: TypeAlias = Callable[[Text, Kernel, dict[Buffer, Value], Share | None],
 def write_call(
     text: Text, kernel: Kernel, pointers: Mapping[Buffer, Value], share: Share | None, write: _Writer = write_kernel
 ) -> None:
-    """The code of a kernel (or of one piece of it) as a call; the function is written where there is none like it."""
+    """The code of a kernel (or of one piece of it) as a call; the function is written where there is none like it.
+
+    A result that is written over an input has its address in the function too.
+    """
     described, buffers = structure(kernel)
-    key = described, None if share is None else (share.rows, share.columns)
+    places = [pointers.get(buffer, "null") for buffer in buffers]  # null: it is never stored
+    same = [i if place == "null" else places.index(place) for i, place in enumerate(places)]
+    key = described, same, None if share is None else (share.rows, share.columns)
     name = f"kernel_{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
-    names = [f"%b{i}" for i in range(len(buffers))]
+    names = [f"%b{i}" for i in same]
     if name not in text.functions:
         body = text.beside()
         piece = None if share is None else Share("%start", share.rows, "%last", share.columns)
         write(body, kernel, dict(zip(buffers, names, strict=True)), piece)
-        taken = "".join(f", ptr {buffer}" for buffer in names) + ("" if share is None else ", i64 %start, i1 %last")
+        taken = "".join(f", ptr %b{i}" for i in range(len(buffers)))
+        taken += "" if share is None else ", i64 %start, i1 %last"
         text.define(name, f"ptr %flags{taken}", body)
-    given = "".join(f", ptr {pointers.get(buffer, 'null')}" for buffer in buffers)  # null: it is never stored
+    given = "".join(f", ptr {place}" for place in places)
     given += "" if share is None else f", i64 {share.start}, i1 {share.last}"
     text.do(f"call void @{name}(ptr %flags{given})")
 

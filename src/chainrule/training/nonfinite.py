@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -22,17 +22,15 @@ Values: TypeAlias = Mapping[Node, Array]
 
 def all_finite(arrays: Sequence[Array]) -> bool:
     """Whether no float in `arrays` is NaN or infinite."""
-    return all(bool(np.isfinite(part).all()) for array in arrays if array.dtype.kind == "f" for part in _parts(array))
+    return all(_is_finite(array) for array in arrays if array.dtype.kind == "f")
 
 
-def _parts(array: Array) -> Iterator[Array]:
-    """The elements in pieces, so that what is found out of each takes little memory."""
-    if not array.flags.c_contiguous:
-        yield array
-        return
+def _is_finite(array: Array) -> bool:
+    """A large one is looked at in pieces, so that what is found out of each takes little memory."""
+    if array.size <= PIECE or not array.flags.c_contiguous:
+        return bool(np.isfinite(array).all())
     flat = array.reshape(-1)
-    for start in range(0, flat.size, PIECE):
-        yield flat[start : start + PIECE]
+    return all(bool(np.isfinite(flat[start : start + PIECE]).all()) for start in range(0, flat.size, PIECE))
 
 
 def explain_nonfinite(
