@@ -91,6 +91,24 @@ def test_each_of_several_products_has_a_kernel_of_its_own() -> None:
         assert sums == ([tiles.product(kernel)] if kernel.tiles is not None else [])
 
 
+def test_what_an_update_reads_is_asked_for_if_it_comes_from_far_away(
+    everywhere: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = {"x": (70, 50), "g": (70, 51), "w": (50, 51), "v": (50, 51)}
+    x, g, w, v = (cr.Input(shape, name=name) for name, shape in shapes.items())
+    outputs = [w - 0.1 * (x.T @ g), v * 2 + x.T @ g]
+    assert [tiles.read_from_afar(k) for k in tiled([x, g, w, v], outputs[0]).kernels if k.tiles is not None] == [[]]
+    monkeypatch.setattr(tiles, "_NEAR", 0)
+    (kernel,) = (k for k in tiled([x, g, w, v], outputs[0]).kernels if k.tiles is not None)
+    assert [buffer.name for buffer, _ in tiles.read_from_afar(kernel)] == ["w"]
+    arrays = [RNG.standard_normal(leaf.shape) for leaf in (x, g, w, v)]
+    program = CompiledProgram([x, g, w, v], outputs)
+    product = arrays[0].T @ arrays[1]
+    for found, wanted in zip(program(*arrays), (arrays[2] - 0.1 * product, arrays[3] * 2 + product), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-11)
+    assert "@llvm.prefetch" in program.code.llvm()
+
+
 @pytest.mark.parametrize("terms, rows, copied", [(64, 512, True), (64, 500, False), (300, 500, True)])
 def test_a_first_operand_whose_terms_do_not_stay_in_the_cache_is_copied(terms: int, rows: int, copied: bool) -> None:
     x, g = cr.Input((terms, rows), "float32", name="x"), cr.Input((terms, 128), "float32")

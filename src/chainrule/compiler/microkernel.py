@@ -17,7 +17,8 @@ _UNROLLED = 2  # terms a turn of the loop: its counting then costs nothing besid
 class Micro:
     """tile[r, c] += sum over `terms` values of k: a[r * row + k * term] * panel[k * columns + c].
 
-    `columns` are whole vectors of `lanes`; the tile lies row by row.
+    `columns` are whole vectors of `lanes`; the tile lies row by row. Meanwhile so many addresses of a list are `asked`
+    for, one a turn: what lies there comes into the cache while it is computed.
     """
 
     dtype: DType
@@ -27,17 +28,18 @@ class Micro:
     terms: int
     row: int
     term: int
+    asked: int = 0
 
 
-def write_micro(text: Text, micro: Micro, a: Value, panel: Value, tile: Value) -> None:
+def write_micro(text: Text, micro: Micro, a: Value, panel: Value, tile: Value, asked: Value = "null") -> None:
     """The call; the function is written where there is none like it."""
-    sizes = micro.rows, micro.columns, micro.lanes, micro.terms, micro.row, micro.term
+    sizes = micro.rows, micro.columns, micro.lanes, micro.terms, micro.row, micro.term, micro.asked
     name = f"tile.{micro.dtype.name}.{'.'.join(map(str, sizes))}"
     if name not in text.functions:
         body = text.beside()
         _Body(body, micro).write()
-        text.define(name, "ptr %a, ptr %panel, ptr %tile", body)
-    text.do(f"call void @{name}(ptr {a}, ptr {panel}, ptr {tile})")
+        text.define(name, "ptr %a, ptr %panel, ptr %tile, ptr %asked", body)
+    text.do(f"call void @{name}(ptr {a}, ptr {panel}, ptr {tile}, ptr {asked})")
 
 
 class _Body:
@@ -55,14 +57,27 @@ class _Body:
                 totals = self._term(k, i, totals)
             return totals
 
+        def asking(k: Value, totals: list[Value]) -> list[Value]:
+            self._ask(k)
+            return turn(k, totals)
+
         whole = micro.terms // _UNROLLED * _UNROLLED
-        if whole:
-            totals = self.text.loop(0, whole, _UNROLLED, [(self.many, total) for total in totals], turn)
+        asked = min(micro.asked * _UNROLLED, whole)
+        for start, stop, body in ((0, asked, asking), (asked, whole, turn)):
+            if start < stop:
+                totals = self.text.loop(start, stop, _UNROLLED, [(self.many, total) for total in totals], body)
         for i in range(whole, micro.terms):
             totals = self._term("0", i, totals)
         for total, offset in zip(totals, at, strict=True):
             place = self._place("%tile", "0", offset)
             self.text.do(f"store {self.many} {total}, ptr {place}, align {micro.dtype.itemsize}")
+
+    def _ask(self, k: Value) -> None:
+        """For the next address of the list: into the cache beyond the first, which is full of the panel."""
+        place = self.text.let(f"udiv i64 {k}, {_UNROLLED}")
+        address = self.text.let(f"load ptr, ptr {self.text.let(f'getelementptr ptr, ptr %asked, i64 {place}')}")
+        self.text.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.text.do(f"call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 1, i32 1)")
 
     def _term(self, k: Value, beyond: int, totals: list[Value]) -> list[Value]:
         """`totals` and the products of the term k + beyond."""

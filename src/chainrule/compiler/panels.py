@@ -9,6 +9,7 @@ block, lie on the stack.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from chainrule.compiler.axes import strips
 from chainrule.compiler.kernels import Buffer, Kernel, Write
@@ -19,11 +20,13 @@ from chainrule.compiler.padding import VECTOR_BYTES
 from chainrule.compiler.repeats import write_call
 from chainrule.compiler.scalars import type_of
 from chainrule.compiler.text import Text, Value
-from chainrule.compiler.tiles import operands, padded, product, rows_at_once, terms_at_once
+from chainrule.compiler.tiles import operands, product, read_from_afar, row_length, rows_at_once, terms_at_once
 from chainrule.compiler.values import Strip
 from chainrule.formula import Var, affine, read
 
 __all__ = ["write_tiled"]
+
+_LINE = 64  # bytes of a cache line
 
 
 def write_tiled(text: Text, kernel: Kernel, pointers: Mapping[Buffer, Value], share: Share | None) -> None:
@@ -55,6 +58,10 @@ class _Tiled(Loops):
 
     def _room(self, elements: int) -> Value:
         return self.text.room(f"[{elements * self.dtype.itemsize} x i8], align {VECTOR_BYTES}")
+
+    def _length(self, width: int) -> int:
+        """What a row of a panel of so many columns takes."""
+        return row_length(width, self.columns, self.dtype)
 
     def write(self, share: Share | None) -> None:
         """All of it, or a piece of the columns."""
@@ -97,7 +104,7 @@ class _Tiled(Loops):
                 return []
 
             if before:
-                self._zero(self.sums, (self.block + self.tiles.row.size - self.whole) * padded(width, self.dtype))
+                self._zero(self.sums, (self.block + self.tiles.row.size - self.whole) * self._length(width))
                 self.text.loop(0, before, self.terms, [], turn)
             self._block(start, j, width, str(before), self.inner.size - before, True)
             return []
@@ -125,7 +132,7 @@ class _Tiled(Loops):
         """Copies a panel; beyond the last column it is 0, up to a whole vector."""
         row, column = Var(terms), Var(width)
         source, place = self.b.data
-        length = padded(width, self.dtype)
+        length = self._length(width)
         here = affine(row) * place.stride(self.inner) + affine(column) * place.stride(self.tiles.column)
         panel = Buffer("panel", terms * length, self.dtype, "arena")
         write = Write(panel, affine(row) * length + column, read(source, here, self.dtype), None)
@@ -139,7 +146,7 @@ class _Tiled(Loops):
         self, i: Value, rows: int, start: Value, j: Value, width: int, first: Value, terms: int, last: bool
     ) -> None:
         """A tile of `rows` rows from `i` on: its sums, and with the `last` terms all else."""
-        length = padded(width, self.dtype)
+        length = self._length(width)
         tile = self.sums
         if self.terms == self.inner.size:
             self._zero(tile, rows * length)
@@ -150,13 +157,37 @@ class _Tiled(Loops):
         row, term = place.stride(self.tiles.row), place.stride(self.inner)
         at = self._sum(self._sum(self._times(i, row), self._times(first, term)), str(place.offset))
         micro = Micro(self.dtype, rows, length, VECTOR_BYTES // self.dtype.itemsize, terms, row, term)
-        write_micro(self.text, micro, self._address(source, at), self.panel, tile)
+        asked, addresses = self._asked(i, rows, j, width) if last else (0, "null")
+        write_micro(self.text, replace(micro, asked=asked), self._address(source, at), self.panel, tile, addresses)
         if last:
             self._finish(tile, i, rows, j, width)
 
+    def _asked(self, i: Value, rows: int, j: Value, width: int) -> tuple[int, Value]:
+        """A list of where the kernel reads at a tile, if it comes from far away, and how long it is.
+
+        A narrower tile has one as long: the same inner loop serves both.
+        """
+        found = read_from_afar(self.kernel)
+        lines = [(b, place, c) for b, place in found for c in range(0, self.columns, _LINE // b.dtype.itemsize)]
+        if not lines:
+            return 0, "null"
+        addresses = self.text.room(f"[{rows * len(lines)} x ptr]")
+
+        def turn(r: Value, _: list[Value]) -> list[Value]:
+            first = self._times(r, len(lines))
+            with self._scope({self.tiles.row: self._sum(i, r), self.tiles.column: j}):
+                for n, (buffer, place, column) in enumerate(lines):
+                    address = self._address(buffer, self._shifted(self._offset(place), min(column, width - 1)))
+                    entry = self.text.let(f"getelementptr ptr, ptr {addresses}, i64 {self._shifted(first, n)}")
+                    self.text.do(f"store ptr {address}, ptr {entry}")
+            return []
+
+        self.text.loop(0, rows, 1, [], turn)
+        return rows * len(lines), addresses
+
     def _finish(self, tile: Value, i: Value, rows: int, j: Value, width: int) -> None:
         """The kernel's writes at the places of a tile."""
-        tiles, length = self.tiles, padded(width, self.dtype)
+        tiles, length = self.tiles, self._length(width)
         self.along = tiles.column
 
         def turn(r: Value, _: list[Value]) -> list[Value]:

@@ -285,7 +285,7 @@ class _Part:
         for kernel in group.kernels:
             if kernel.tiles is not None:
                 write_tiled(text, kernel, pointers, share)
-            elif self.fixed is None:
+            elif self.fixed is None or kernel.alone:
                 write_call(text, kernel, pointers, share)
             else:
                 write_kernel(text, kernel, pointers, share)

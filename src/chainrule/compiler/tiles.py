@@ -13,9 +13,9 @@ from chainrule.compiler.axes import vector_axis
 from chainrule.compiler.kernels import Buffer, Kernel, Schedule, Tiles, Write, targets
 from chainrule.compiler.padding import VECTOR_BYTES
 from chainrule.dtypes import DType
-from chainrule.formula import Expr, Var, affine, read
+from chainrule.formula import Affine, Expr, Var, affine, read
 
-__all__ = ["in_tiles", "operands", "padded", "pays", "product", "rows_at_once", "terms_at_once"]
+__all__ = ["in_tiles", "operands", "pays", "product", "read_from_afar", "row_length", "rows_at_once", "terms_at_once"]
 
 # Multiplications from which tiles pay, measured with both sides of one product in turns; below, loops are as fast.
 LEAST = 2**20
@@ -24,8 +24,9 @@ LEAST_SIDE = 32  # a few rows by a matrix stream the matrix: the loops do that a
 # of the first operand stay there.
 _SHAPES = {2048: (8, 3), 512: (6, 1), 256: (2, 1)}
 _FEW = 12  # panels: those of two vectors then fall to threads more evenly, if they leave no rest
-_ROWS_AT_ONCE = 512  # whose sums are kept while some of their terms are missing
+_ROWS_AT_ONCE = 256  # whose sums are kept while some of their terms are missing
 _MOST_APART = 128  # terms of the first operand that may lie apart: each takes a line of the cache
+_NEAR = 2**22  # bytes that may still be in the cache from a step before
 _CROWDED = 2**11  # bytes: what lies a multiple of it apart has few places in the cache
 _TERMS = 512  # of a panel: it stays in the cache next to the core, and so do some rows of the first operand
 
@@ -47,10 +48,13 @@ def rows_at_once(rows: int, tile: int, terms: int, all_terms: int) -> int:
     return most // tile * tile
 
 
-def padded(width: int, dtype: DType) -> int:
-    """So many columns as whole vectors."""
+def row_length(width: int, columns: int, dtype: DType) -> int:
+    """What a row of a panel takes: whole vectors, and all `columns` of a tile where that is little more.
+
+    The same inner loop then serves both.
+    """
     lanes = VECTOR_BYTES // dtype.itemsize
-    return -(-width // lanes) * lanes
+    return columns if 2 * width > columns else -(-width // lanes) * lanes
 
 
 def _shape(columns: int, dtype: DType, registers: int) -> tuple[int, int]:
@@ -70,6 +74,16 @@ def product(kernel: Kernel) -> Expr:
     """The one sum of a kernel in tiles."""
     (total,) = (expr for expr in kernel.expressions if expr.op == "reduce")
     return total
+
+
+def read_from_afar(kernel: Kernel) -> list[tuple[Buffer, Affine]]:
+    """What a kernel in tiles reads at each place of the result, if it is too large for the cache."""
+    assert kernel.tiles is not None
+    row, column = kernel.tiles.row, kernel.tiles.column
+    found = {e.data for e in expressions(kernel) if e.op == "read" and e.needs == {row, column}}
+    found = {(b, at) for b, at in found if b not in targets(kernel) and at.stride(column) == 1 and at.stride(row) > 0}
+    large = sum(buffer.nbytes for buffer, _ in found) > _NEAR
+    return sorted(found, key=lambda read: (read[0].name, read[1].offset)) if large else []
 
 
 def operands(total: Expr, row: Var) -> tuple[Expr, Expr]:
