@@ -80,7 +80,7 @@ def read_from_afar(kernel: Kernel) -> list[tuple[Buffer, Affine]]:
     """What a kernel in tiles reads at each place of the result, if it is too large for the cache."""
     assert kernel.tiles is not None
     row, column = kernel.tiles.row, kernel.tiles.column
-    found = {e.data for e in expressions(kernel) if e.op == "read" and e.needs == {row, column}}
+    found = {e.data for e in kernel.expressions if e.op == "read" and e.needs == {row, column}}
     found = {(b, at) for b, at in found if b not in targets(kernel) and at.stride(column) == 1 and at.stride(row) > 0}
     large = sum(buffer.nbytes for buffer, _ in found) > _NEAR
     return sorted(found, key=lambda read: (read[0].name, read[1].offset)) if large else []
