@@ -32,6 +32,7 @@ def small_kernels_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chainrule.compiler.sharing.LEAST_WORK", 2**10)
     monkeypatch.setattr("chainrule.compiler.crew.LEAST_CALL", 0)
     monkeypatch.setattr("chainrule.compiler.crew._CROWDED", 0)
+    monkeypatch.setattr("chainrule.compiler.trial.Trial.helped", lambda trial: True)
 
 
 def digits_like(rows: int, width: int) -> tuple[np.ndarray, np.ndarray]:

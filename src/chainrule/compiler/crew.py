@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from chainrule.compiler.meeting import BYTES
+from chainrule.compiler.trial import Trial
 
 try:
     import resource
@@ -52,17 +53,23 @@ def yielding() -> dict[str, int]:
 def together(function: Any, each_step: int, each_period: int) -> Callable[[int, int, int], int]:
     """A call (table, periods, steps) -> flags of `function`, which takes the thread, their number and a meeting too.
 
+    It has helpers where it is long enough, and those before were faster with them.
+
     Args:
         each_step, each_period: the operations that threads share in a step, and in a record.
     """
+    trial = Trial()
 
     def call(table: int, periods: int, steps: int) -> int:
-        work = periods * (each_period + steps * each_step)
-        if work < LEAST_CALL or time.monotonic() < _alone_until:
+        work, others = periods * (each_period + steps * each_step), threads() - 1
+        if work < LEAST_CALL or not others or time.monotonic() < _alone_until:
             return _Job(function, (table, periods, steps), []).run()
-        job = _Job(function, (table, periods, steps), _taken(threads() - 1))
+        job = _Job(function, (table, periods, steps), _taken(others) if trial.helped() else [])
+        helped, began = bool(job.helpers), time.perf_counter()
         with _watched():
-            return job.run()
+            flags = job.run()
+        trial.saw(helped, (time.perf_counter() - began) / max(1, work))
+        return flags
 
     return call
 
