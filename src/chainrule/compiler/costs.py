@@ -26,8 +26,9 @@ class Report:
         arena_bytes: memory for values in between. The records of a training loop use the step's.
         peak_bytes: all memory that a run takes besides the arrays it is given: the arena and the outputs; of a training
             loop also what it carries from step to step (parameters, optimizer state), which it has a copy of to itself.
-            Not counted: a few numbers a step (its loss and rows), the code, and the earlier values that `fit` can go
-            back to: of those there is another copy, if they are larger than 1 MiB not in the first second.
+            Not counted: a few numbers a step (its loss and rows), the code, the threads' stacks (a panel of a large
+            product lies there, up to 150 KiB), and the earlier values that `fit` can go back to: of those there is
+            another copy, if they are larger than 1 MiB not in the first second.
         compile_seconds: from the graph to machine code.
         threads: how many threads a run has now (`sharing.threads`), 1 where nothing is large enough to share.
     """
