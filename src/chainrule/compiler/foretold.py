@@ -6,10 +6,9 @@ A processor goes on past a branch that it has learned, and checks later; it wait
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from chainrule.compiler.axes import is_scalar
-from chainrule.compiler.kernels import Buffer, Kernel
+from chainrule.compiler.kernels import Buffer, Exchange, Kernel
 from chainrule.compiler.readiness import EARLY, Readiness
 from chainrule.formula import Expr
 
@@ -33,7 +32,7 @@ def foretold(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]
             bits |= {id(expr): expr for expr in kernel.expressions if _is_bit(expr) and ready.of(expr) > EARLY}
     until = _known(kernels, carried)
     for bit in list(bits.values())[:_MOST]:
-        exchange = _Exchange(bit, Expr("foretold", bit.args, bit.dtype))
+        exchange = Exchange([(bit, Expr("foretold", bit.args, bit.dtype))])
         made = [exchange.kernel(kernel) for kernel in kernels]
         if _known(made, carried) <= until - _WRONG:
             return made
@@ -50,21 +49,3 @@ def _known(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]) 
 
 def _is_bit(expr: Expr) -> bool:
     return expr.op == "cast" and expr.dtype.kind == "f" and expr.args[0].dtype.kind == "b"
-
-
-class _Exchange:
-    """One expression in the place of another."""
-
-    def __init__(self, old: Expr, new: Expr):
-        self.made = {id(old): new}
-
-    def kernel(self, kernel: Kernel) -> Kernel:
-        writes = tuple(replace(write, value=self._of(write.value)) for write in kernel.writes)
-        return replace(kernel, writes=writes)
-
-    def _of(self, expr: Expr) -> Expr:
-        if id(expr) not in self.made:
-            args = tuple(self._of(arg) for arg in expr.args)
-            same = all(a is b for a, b in zip(args, expr.args, strict=True))
-            self.made[id(expr)] = expr if same else replace(expr, args=args)
-        return self.made[id(expr)]

@@ -6,11 +6,10 @@ not on the number of threads, and every sum is added in the order of its terms.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from chainrule.compiler.axes import vector_axis
-from chainrule.compiler.kernels import Buffer, Kernel, Schedule, Tiles, Write, targets
+from chainrule.compiler.kernels import Buffer, Exchange, Kernel, Schedule, Tiles, Write, targets
 from chainrule.compiler.padding import VECTOR_BYTES
 from chainrule.dtypes import DType
 from chainrule.formula import Affine, Expr, Var, affine, read
@@ -119,7 +118,7 @@ class _Tiling:
         own = next((total for total, _ in large if self._is_plain(total)), None)
         apart = [(total, self._apart(total, *axes)) for total, axes in large if total is not own]
         if apart:
-            last = _replaced(last, apart)
+            last = Exchange(apart).kernel(last)
         if own is not None:
             column = vector_axis(last)
             assert column is not None
@@ -178,23 +177,9 @@ class _Tiling:
             turned = self._buffer(f"{source.name}.T", row.size * inner.size, a.dtype, (row.size, inner.size))
             place = affine(row) * inner.size + inner
             self.made.append(Kernel((row, inner), (Write(turned, place, a, None),), alone=True))
-            kernel = _replaced(kernel, [(a, read(turned, place, a.dtype))])
+            kernel = Exchange([(a, read(turned, place, a.dtype))]).kernel(kernel)
         return replace(kernel, tiles=Tiles(row, column, shape))
 
     def _buffer(self, name: str, size: int, dtype: DType, shape: tuple[int, ...]) -> Buffer:
         self.buffers.append(Buffer(name, size, dtype, "arena", -1, shape))
         return self.buffers[-1]
-
-
-def _replaced(kernel: Kernel, by: Sequence[tuple[Expr, Expr]]) -> Kernel:
-    """The kernel with some of its expressions replaced."""
-    made = {id(expr): other for expr, other in by}
-
-    def of(expr: Expr) -> Expr:
-        if id(expr) not in made:
-            args = tuple(map(of, expr.args))
-            same = all(a is b for a, b in zip(args, expr.args, strict=True))
-            made[id(expr)] = expr if same else replace(expr, args=args)
-        return made[id(expr)]
-
-    return replace(kernel, writes=tuple(replace(write, value=of(write.value)) for write in kernel.writes))
