@@ -1,4 +1,4 @@
-"""How the time grows: the exponent fitted over doublings, beside that of the arithmetic."""
+"""How the time grows: the exponent fitted over doublings, beside that of the arithmetic; for nodes, of a first call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import fresh
-from benchmarks.rows import classifier
+from benchmarks.rows import classifier, first_call
 from benchmarks.workload import exponent
 
 SLACK = 0.1  # by so much an exponent may lie above the arithmetic's
@@ -58,6 +58,8 @@ def _all() -> dict[str, Any]:
         found[axis] = _fitted(values, seconds, work)
     seconds = [_evaluation(n) for n in ROWS_SEEN]
     found["rows"] = _fitted(ROWS_SEEN, seconds, [float(n) for n in ROWS_SEEN])
+    seconds = [float(fresh("benchmarks.rows.first_call", "ours", f"nodes-{n}")) for n in first_call.NODES]
+    found["nodes"] = _fitted(first_call.NODES, seconds, [float(n) for n in first_call.NODES])
     return found
 
 
