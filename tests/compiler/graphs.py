@@ -6,8 +6,8 @@ import numpy as np
 
 import chainrule as cr
 from chainrule.autodiff import gradient
+from chainrule.compiler.carried import Loop
 from chainrule.compiler.kernels import Schedule
-from chainrule.compiler.program import Loop
 from chainrule.compiler.schedule import schedule
 from chainrule.compiler.simplify import without_repeats
 

@@ -12,10 +12,11 @@ from tests.compiler.graphs import trained_step
 import chainrule as cr
 from chainrule import losses, nn, optim
 from chainrule.compiler.beside import updated_beside
+from chainrule.compiler.carried import carried_buffers
 from chainrule.compiler.kernels import Buffer, Kernel
 from chainrule.compiler.memory import after_readers
 from chainrule.compiler.merge import merged
-from chainrule.compiler.program import assemble, carried_buffers
+from chainrule.compiler.program import assemble
 from chainrule.compiler.schedule import schedule
 
 

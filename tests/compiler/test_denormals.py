@@ -12,7 +12,7 @@ from tests.compiler.test_elementary import FLOATS, LIMIT, REFERENCE, points, ulp
 import chainrule as cr
 import chainrule.primitives.elementwise as elementwise
 from chainrule import losses, nn, optim
-from chainrule.compiler.program import Loop
+from chainrule.compiler.carried import Loop
 from chainrule.compiler.runtime import CompiledLoop, Part
 
 pytestmark = pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="x86 has the switch")

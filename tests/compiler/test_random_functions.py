@@ -10,7 +10,7 @@ import pytest
 from tests.random_functions import laid_out, random_function
 
 import chainrule as cr
-from chainrule.compiler import CompiledProgram, fusion, program, sharing, tiles
+from chainrule.compiler import CompiledProgram, fusion, sharing, stretches, tiles
 from chainrule.compiler.recent import Recent
 from chainrule.evaluate import Program
 from chainrule.graph import walk
@@ -19,10 +19,10 @@ LIMITS = {
     "as it is": [],
     "products in tiles, functions cut up": [
         (tiles, "LEAST", 30), (tiles, "LEAST_SIDE", 2), (tiles, "_TERMS", 8), (tiles, "_ROWS_AT_ONCE", 8),
-        (program, "_LONGEST", 25),
+        (stretches, "_LONGEST", 25),
     ],
     "shared among threads, little fused": [
-        (tiles, "LEAST", 30), (sharing, "LEAST_WORK", 50), (program, "_LONGEST", 25), (fusion, "_LARGEST_INLINE", 30),
+        (tiles, "LEAST", 30), (sharing, "LEAST_WORK", 50), (stretches, "_LONGEST", 25), (fusion, "_LARGEST_INLINE", 30),
     ],
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.compiler import CompiledProgram
-from chainrule.compiler.program import Loop
+from chainrule.compiler.carried import Loop
 from chainrule.compiler.runtime import CompiledLoop, Part
 
 WIDTHS = [7, 9, 11, 15, 23, 27, 30, 31, 47, 63, 100, 103]

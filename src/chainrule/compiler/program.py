@@ -3,47 +3,29 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chainrule.aligned import ALIGNMENT
 from chainrule.compiler import meeting, memory
-from chainrule.compiler.axes import all_of
+from chainrule.compiler.carried import Loop, carried_buffers, in_place
 from chainrule.compiler.crew import yielding
 from chainrule.compiler.denormals import flushed
 from chainrule.compiler.gaps import copy_in, copy_out
-from chainrule.compiler.kernels import Buffer, Kernel, Schedule, reads, targets
+from chainrule.compiler.kernels import Buffer, Schedule, reads, targets
 from chainrule.compiler.loops import write_kernel
+from chainrule.compiler.near import near_values, only_read
 from chainrule.compiler.padding import Padded, padded
 from chainrule.compiler.panels import write_tiled
 from chainrule.compiler.repeats import write_call
 from chainrule.compiler.scalars import emit, type_of
-from chainrule.compiler.sharing import Group, Phase, is_whole, phases, times, work
+from chainrule.compiler.sharing import Group, Phase, phases, times, work
+from chainrule.compiler.stretches import stretches
 from chainrule.compiler.text import LOOPS, Text, Value
 
-__all__ = ["ENTRY", "Assembled", "Loop", "assemble", "carried_buffers"]
+__all__ = ["ENTRY", "Assembled", "assemble"]
 
 ENTRY = "run"
-_LONGEST = 800  # expressions in one LLVM function
-_NEAR = 512  # bytes of a value that a loop keeps on the stack: LLVM then keeps what it can in registers
-_NEAR_ALL = 4096  # bytes of all of them
-
-
-@dataclass(frozen=True)
-class Loop:
-    """How a step is repeated.
-
-    Attributes:
-        carried: pairs of an output and the input that it becomes in the next step.
-        streamed_in: inputs of which step k reads the k-th piece of a longer array.
-        streamed_out: outputs of which step k writes the k-th piece.
-        summed: outputs, one number each, whose values in all steps are added to what is there.
-    """
-
-    carried: tuple[tuple[int, int], ...] = ()
-    streamed_in: frozenset[int] = frozenset()
-    streamed_out: frozenset[int] = frozenset()
-    summed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -143,17 +125,17 @@ class _Part:
 
     def __init__(self, text: Text, found: Schedule, loop: Loop, first: int):
         self.text, self.found, self.loop, self.first = text, found, loop, first
-        self.aliased = _in_place(found, loop)
+        self.aliased = in_place(found, loop)
         made = phases(found.kernels, self.aliased)
         self.work = work(made)
-        self.pieces = list(_pieces(made))
+        self.stretches = list(stretches(made))
         self.padded: list[Padded] = []
-        if loop.carried and not self.work and len(self.pieces) <= 1:
+        if loop.carried and not self.work and len(self.stretches) <= 1:
             in_order = [kernel for phase in made for group in phase for kernel in group.kernels]
             kernels, self.padded = padded(in_order, self.aliased)
             self.found = found = replace(found, kernels=kernels)
             made = [(Group(tuple(kernels)),)]
-            self.pieces = [made]
+            self.stretches = [made]
         self.arena = memory.plan(found, times(made, found.kernels))
         self.outside = [b for b in found.buffers if b.kind != "arena"]
         self.entries = len(self.outside) + 1
@@ -170,14 +152,14 @@ class _Part:
         What stays from period to period lies behind the arena of the `others`, of so many bytes.
         """
         self.shared, text = shared, self.text
-        few = len(self.pieces) <= 1
+        few = len(self.stretches) <= 1
         if shared or not few:
             for buffer in self.summed:
                 self._set_apart(buffer)
         else:
             inner = [each.inner for each in self.padded]
             own = [b for b in self.found.buffers if b not in self.aliased and b not in {e.source for e in self.padded}]
-            self.near = {b: _room(text, b) for b in _near([*inner, *own], {*inner}, self.found, self.loop)}
+            self.near = {b: _room(text, b) for b in near_values([*inner, *own], {*inner}, self.found, self.loop)}
             for buffer in inner:
                 if buffer not in self.near:
                     self.arena = max(self.arena, others)
@@ -198,13 +180,13 @@ class _Part:
         LLVM's time grows faster than the length of a function.
         """
         if self.fixed is not None:
-            for piece in self.pieces:
-                self._write(self.text, piece, index)
+            for stretch in self.stretches:
+                self._write(self.text, stretch, index)
         else:
-            for i, piece in enumerate(self.pieces):
+            for i, stretch in enumerate(self.stretches):
                 name = f"{ENTRY}_{self.first}_{i}"
                 body = self.text.beside()
-                self._write(body, piece, "%index")
+                self._write(body, stretch, "%index")
                 more = meeting.ARGUMENTS if self.shared else ""
                 self.text.define(name, f"ptr %table, ptr %flags, i64 %index{more}", body)
                 self.text.do(f"call void @{name}(ptr %table, ptr %flags, i64 {index}{more})")
@@ -225,8 +207,8 @@ class _Part:
 
     def fetch(self) -> None:
         """What is near while steps are made, carried values, totals, and what they only read: from where it lies."""
-        given = _given(self.found, self.loop)
-        read = [(buffer, here) for buffer, here in self.near.items() if buffer in given]
+        unchanged = only_read(self.found, self.loop)
+        read = [(buffer, here) for buffer, here in self.near.items() if buffer in unchanged]
         for buffer, here in [*self._outlasting(), *read]:
             self.text.copy(here, self._there(buffer), buffer.nbytes)
         for each in self.padded:
@@ -317,32 +299,6 @@ class _Part:
         return pointers | {buffer: pointers[other] for buffer, other in self.aliased.items() if buffer in used}
 
 
-def _near(buffers: Sequence[Buffer], own: Collection[Buffer], found: Schedule, loop: Loop) -> list[Buffer]:
-    """Small values in places of the stack: what a loop's steps hand to one another, and to themselves, or only read.
-
-    `own` are those that the loop has anyway.
-    """
-    used = {buffer for pair in carried_buffers(found, loop) for buffer in pair} | _given(found, loop)
-    used |= {b for b in found.buffers if b.kind == "output" and b.place in loop.summed}
-    chosen: list[Buffer] = []
-    left = _NEAR_ALL
-    for buffer in buffers if loop.carried or loop.summed else ():
-        inside = buffer in used or buffer in own or (buffer.kind == "arena" and buffer.place >= 0)
-        if inside and buffer.nbytes <= min(_NEAR, left):
-            chosen.append(buffer)
-            left -= buffer.nbytes
-    return chosen
-
-
-def _given(found: Schedule, loop: Loop) -> set[Buffer]:
-    """What all steps only read, at known places: not rows by their numbers."""
-    changed = loop.streamed_in | {place for _, place in loop.carried}
-    read = [each for kernel in found.kernels for each in reads(kernel)]
-    given = {b for b, _ in read if b.kind == "held" or (b.kind == "input" and b.place not in changed)}
-    given -= {b for b, place in read if place is None or any(var.value is not None for var, _ in place.terms)}
-    return given - {b for kernel in found.kernels for b in targets(kernel)}
-
-
 def _entry(text: Text, place: int) -> Value:
     """A pointer of the table."""
     return text.let(f"load ptr, ptr {text.let(f'getelementptr ptr, ptr %table, i64 {place}')}")
@@ -351,40 +307,6 @@ def _entry(text: Text, place: int) -> Value:
 def _room(text: Text, buffer: Buffer) -> Value:
     nbytes = -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT  # with the gap that there may be
     return text.room(f"[{nbytes} x i8], align {ALIGNMENT}")
-
-
-def _pieces(made: Sequence[Phase]) -> Iterator[list[Phase]]:
-    """Runs of phases of about equal length; what is not shared may be cut into several."""
-    piece: list[Phase] = []
-    length = 0
-    for phase in made:
-        alone = is_whole(phase)
-        for part in [(Group((kernel,)),) for kernel in phase[0].kernels] if alone else [phase]:
-            more = sum(_length(kernel) for group in part for kernel in group.kernels)
-            if piece and length + more > _LONGEST:
-                yield piece
-                piece, length = [], 0
-            length += more
-            if alone and piece and is_whole(piece[-1]):
-                piece[-1] = (Group((*piece[-1][0].kernels, *part[0].kernels)),)
-            else:
-                piece.append(part)
-    if piece:
-        yield piece
-
-
-def _length(kernel: Kernel) -> int:
-    return sum(1 for write in kernel.written for _ in all_of(write.value))
-
-
-def carried_buffers(found: Schedule, loop: Loop | None) -> list[tuple[Buffer, Buffer]]:
-    """The results of a step that become inputs of the next, and those inputs."""
-    pairs = loop.carried if loop is not None else ()
-    return [(_numbered(found, "output", o), _numbered(found, "input", i)) for o, i in pairs]
-
-
-def _numbered(found: Schedule, kind: str, place: int) -> Buffer:
-    return next(b for b in found.buffers if b.kind == kind and b.place == place)
 
 
 def _moved(
@@ -398,25 +320,3 @@ def _moved(
             offset = text.let(f"mul nsw i64 {index}, {buffer.nbytes}")
             here[buffer] = text.let(f"getelementptr i8, ptr {pointers[buffer]}, i64 {offset}")
     return here
-
-
-def _in_place(found: Schedule, loop: Loop) -> dict[Buffer, Buffer]:
-    """Carried outputs that can be written straight over the input they become.
-
-    That is so when the kernel that writes it reads the input only where it writes, and no later kernel reads it.
-    """
-    aliased: dict[Buffer, Buffer] = {}
-    last = {b: k for k, kernel in enumerate(found.kernels) for b, _ in reads(kernel)}
-    for out, source in carried_buffers(found, loop):
-        at = next(k for k, kernel in enumerate(found.kernels) if out in targets(kernel))
-        writer = found.kernels[at]
-        if writer.zeroes or any(out in targets(k) for k in found.kernels[at + 1 :]):
-            continue
-        mine = next(k for k, write in enumerate(writer.written) if write.target is out)
-        place, after = writer.written[mine].place, replace(writer, writes=writer.written[mine + 1 :], beside=())
-        if any(b is source for b, _ in reads(after)):
-            continue
-        same_place = all(offset == place for b, offset in reads(writer) if b is source)
-        if same_place and last.get(source, -1) <= at:
-            aliased[out] = source
-    return aliased

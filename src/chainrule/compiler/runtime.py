@@ -16,6 +16,7 @@ import numpy as np
 from chainrule import aligned
 from chainrule.compiler import crew
 from chainrule.compiler.beside import updated_beside
+from chainrule.compiler.carried import Loop, carried_buffers
 from chainrule.compiler.chains import shortened
 from chainrule.compiler.costs import Report, costs, own_bytes
 from chainrule.compiler.culprit import culprit
@@ -23,7 +24,7 @@ from chainrule.compiler.frames import Frame, Layout
 from chainrule.compiler.kernels import Rows, Schedule, without_nodes
 from chainrule.compiler.memory import after_readers, freeing_early
 from chainrule.compiler.merge import merged
-from chainrule.compiler.program import ENTRY, Loop, assemble, carried_buffers
+from chainrule.compiler.program import ENTRY, assemble
 from chainrule.compiler.pseudocode import printed
 from chainrule.compiler.recent import Recent
 from chainrule.compiler.regroup import regrouped

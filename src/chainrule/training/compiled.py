@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.compiler.carried import Loop
 from chainrule.compiler.kernels import Rows
-from chainrule.compiler.program import Loop
 from chainrule.compiler.runtime import Compiled, CompiledLoop, CompiledProgram, Part, require
 from chainrule.graph import Node, walk
 from chainrule.tensor import Input, Tensor
