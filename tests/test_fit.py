@@ -240,6 +240,22 @@ def test_what_a_callback_assigns_at_the_end_or_before_an_error_stays(engine: str
     assert not model.weight.value.any()
 
 
+def test_values_that_lie_column_by_column_are_taken_as_they_are(engine: str) -> None:
+    def assign(progress: cr.Progress) -> None:
+        if progress.step == 20:
+            model.weight.value = columns
+
+    columns, t = np.arange(12.0).reshape(4, 3).T, np.zeros((len(X), 4))
+    model = nn.Linear(3, 4, seed=0, dtype="float64")
+    options: dict[str, Any] = {"steps": 20, "batch_size": 2, "record_every": 10, "engine": engine}
+    cr.fit(model, losses.squared, optim.SGD(0.01), X, t, **options)
+    model.load_state_dict({"weight": columns, "bias": np.zeros(4)})
+    wanted = ((X @ columns) ** 2).sum(1).mean()
+    history = cr.fit(model, losses.squared, optim.SGD(0.0), X, t, callbacks=assign, **options)
+    np.testing.assert_allclose([*history.loss, history.final], wanted)
+    np.testing.assert_array_equal(model.weight.value, columns)
+
+
 def test_callbacks_come_about_ten_times_a_second() -> None:
     times: list[float] = []
     cr.fit(linear(), losses.squared, optim.SGD(0.01), X, T, steps=30_000, batch_size=1, record_every=30_000,

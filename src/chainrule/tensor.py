@@ -293,20 +293,20 @@ class Parameter(Tensor):
 
     def __init__(self, value: ArrayLike, name: str | None = None, *, trainable: bool = True):
         array = as_array(value)
-        self._stored = array if dtypes.is_float(array.dtype) else frozen(array.astype(np.float32))
+        self._stored = frozen(np.asarray(array, array.dtype if dtypes.is_float(array.dtype) else np.float32, order="C"))
         self.trainable = trainable
         super().__init__(None, (), {}, self._stored.shape, self._stored.dtype, None, tracked=True, name=name)
 
     @property
     def value(self) -> np.ndarray:
-        """The array it holds, read-only. What is assigned must have its shape; it is copied in its dtype."""
+        """The array it holds: read-only, row by row. What is assigned must have its shape, and is copied."""
         return self._stored
 
     @value.setter
     def value(self, value: ArrayLike | None) -> None:
         if value is None:
             return
-        array = np.array(value, dtype=self.dtype)
+        array = np.array(value, dtype=self.dtype, order="C")
         if array.shape != self.shape:
             raise ShapeError(
                 explain(
@@ -325,7 +325,8 @@ class Parameter(Tensor):
         >>> w.value is array, array.flags.writeable
         (True, False)
         """
-        if owns(array) and (array.shape, array.dtype) == (self.shape, self.dtype):
+        plain = owns(array) and array.flags.c_contiguous
+        if plain and (array.shape, array.dtype) == (self.shape, self.dtype):
             self._stored = frozen(array)
         else:
             self.value = array

@@ -282,7 +282,7 @@ class Run:
         """Go on from what a callback assigned to parameters, which held `shown`."""
         arrays, parameters = self.traced.arrays, self.traced.parameters.values()
         given = {
-            i: np.array(parameter.value, order="C")
+            i: parameter.value
             for i, (parameter, value) in enumerate(zip(parameters, shown, strict=True))
             if parameter.value is not value
         }
