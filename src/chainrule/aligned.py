@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from chainrule.dtypes import DType
 
-__all__ = ["ALIGNMENT", "copied", "empty", "owns"]
+__all__ = ["ALIGNMENT", "address", "copied", "empty", "owns"]
 
 ALIGNMENT = 64  # bytes of a cache line, and of the widest vector
 _SMALL = 512  # bytes: to be found a place takes longer than it saves
@@ -29,12 +30,20 @@ def empty(shape: Sequence[int], dtype: DType) -> np.ndarray:
     for n in shape:
         nbytes *= n
     memory = _Memory(nbytes + ALIGNMENT, np.uint8)
-    return np.ndarray(shape, dtype, memory, -_address(memory) % ALIGNMENT)
+    return np.ndarray(shape, dtype, memory, -address(memory) % ALIGNMENT)
 
 
-def _address(memory: _Memory) -> int:
-    """Where it begins; `memory.ctypes` takes three times as long."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(memory))  # type: ignore[arg-type]
+def address(array: Any) -> int:
+    """Where an array begins, 0 for an empty one: by its buffer, where it gives one, in a third of the time of `ctypes`.
+
+    >>> address(np.zeros(0))
+    0
+    """
+    if not array.nbytes:
+        return 0
+    if array.flags.writeable:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    return int(array.ctypes.data)
 
 
 def copied(array: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ class Report:
             product lies there, up to 150 KiB), and the earlier values that `fit` can go back to: of those there is
             another copy, if they are larger than 1 MiB not in the first second.
         compile_seconds: from the graph to machine code.
-        threads: how many threads a run has now (`sharing.threads`), 1 where nothing is large enough to share.
+        threads: how many threads a run may have now (`crew.threads`), 1 where nothing is large enough to share.
     """
 
     kernels: int

@@ -209,9 +209,7 @@ class _Tiled(Loops):
             self._store_all()
 
     def _zero(self, address: Value, elements: int) -> None:
-        self.text.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
-        nbytes = elements * self.dtype.itemsize
-        self.text.do(f"call void @llvm.memset.p0.i64(ptr {address}, i8 0, i64 {nbytes}, i1 false)")
+        self.text.clear(address, elements * self.dtype.itemsize)
 
     def _times(self, value: Value, factor: int) -> Value:
         if not value.startswith("%"):

@@ -166,16 +166,7 @@ class _Table:
     def put(self, entry: int, array: Any) -> None:
         """Where `array` lies, as this entry."""
         if array is not self._arrays[entry]:
-            self._pointers[entry], self._arrays[entry] = _address(array), array
-
-
-def _address(array: Any) -> int:
-    """Where a contiguous array lies. By its buffer, where it gives one: that takes a third of the time of `ctypes`."""
-    if not array.nbytes:
-        return 0
-    if array.flags.writeable:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
-    return int(array.ctypes.data)
+            self._pointers[entry], self._arrays[entry] = aligned.address(array), array
 
 
 def _out_of_range() -> ShapeError:
