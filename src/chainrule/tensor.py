@@ -299,7 +299,7 @@ class Parameter(Tensor):
 
     @property
     def value(self) -> np.ndarray:
-        """The array it holds: read-only, row by row. What is assigned must have its shape, and is copied."""
+        """What it holds, read-only, row by row. What is assigned must have its shape, and is copied in its dtype."""
         return self._stored
 
     @value.setter
