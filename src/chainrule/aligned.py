@@ -13,6 +13,7 @@ from chainrule.dtypes import DType
 __all__ = ["ALIGNMENT", "address", "copied", "empty", "owns"]
 
 ALIGNMENT = 64  # bytes of a cache line, and of the widest vector
+_first_of = ctypes.c_char.from_buffer
 _SMALL = 512  # bytes: to be found a place takes longer than it saves
 
 
@@ -39,11 +40,10 @@ def address(array: Any) -> int:
     >>> address(np.zeros(0))
     0
     """
-    if not array.nbytes:
-        return 0
-    if array.flags.writeable:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
-    return int(array.ctypes.data)
+    try:
+        return ctypes.addressof(_first_of(array))
+    except (TypeError, ValueError):  # read-only, or empty
+        return int(array.ctypes.data) if array.nbytes else 0
 
 
 def copied(array: np.ndarray) -> np.ndarray:

@@ -150,13 +150,13 @@ def test_code_that_is_dropped_from_the_store_still_runs(monkeypatch: pytest.Monk
 def test_code_is_dropped_in_any_order_without_a_crash() -> None:
     from chainrule.compiler.llvm import compiled
 
-    ir = "define i64 @run(ptr noalias %table, i64 %periods, i64 %steps) {{\nentry:\n  ret i64 {}\n}}\n"
+    ir = "define i64 @run(ptr noalias %table, i64 %periods, i64 %steps, i64 %last) {{\nentry:\n  ret i64 {}\n}}\n"
     codes = [compiled(ir.format(k), "run", {}) for k in range(20)]
-    assert [code.call(None, 0, 0) for code in codes] == list(range(20))
+    assert [code.call(None, 0, 0, 0) for code in codes] == list(range(20))
     call = codes[3].call
     codes = codes[3:4]
     gc.collect()
-    assert call(None, 0, 0) == 3
+    assert call(None, 0, 0, 0) == 3
 
 
 def test_a_function_may_be_dropped_while_another_thread_runs_it() -> None:

@@ -141,7 +141,8 @@ def test_nothing_is_allocated_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> 
         def run(*arguments: int) -> int:
             flags: list[int] = []
             more = peak_growth(lambda: flags.append(call(*arguments)))
-            grown.append((more, arguments[1] * arguments[2]))
+            _, periods, steps, last = arguments
+            grown.append((more, (periods - 1) * steps + last))
             return flags[0]
 
         return run

@@ -239,7 +239,7 @@ def test_an_interrupt_does_not_leave_a_helper_inside(monkeypatch: pytest.MonkeyP
     inside, may_leave, left = threading.Event(), threading.Event(), threading.Event()
 
     def function(*arguments: int) -> int:
-        if arguments[3] == 0:
+        if arguments[4] == 0:
             assert inside.wait(20)
             threading.Timer(0.2, may_leave.set).start()
             raise KeyboardInterrupt
@@ -250,7 +250,7 @@ def test_an_interrupt_does_not_leave_a_helper_inside(monkeypatch: pytest.MonkeyP
         return 0
 
     with pytest.raises(KeyboardInterrupt):
-        crew.together(function, 1, 0)(0, 1, 1)
+        crew.together(function, 1, 0)(0, 1, 1, 1)
     assert left.is_set()
 
 
@@ -264,5 +264,5 @@ def test_while_cores_are_taken_a_call_has_no_helpers(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(crew, "_taken", lambda count: asked.append(count) or [])
     call = crew.together(lambda *_: 0, 1, 0)
     for _ in range(3):
-        assert call(0, 1, 1) == 0
+        assert call(0, 1, 1, 1) == 0
     assert asked == [2, 2]

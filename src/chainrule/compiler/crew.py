@@ -50,8 +50,8 @@ def yielding() -> dict[str, int]:
         return {}
 
 
-def together(function: Any, each_step: int, each_period: int) -> Callable[[int, int, int], int]:
-    """A call (table, periods, steps) -> flags of `function`, which takes the thread, their number and a meeting too.
+def together(function: Any, each_step: int, each_period: int) -> Callable[[int, int, int, int], int]:
+    """A call (table, periods, steps, last) -> flags of `function`, which takes the thread, their number and a meeting too.
 
     It has helpers where it is long enough, and those before were faster with them.
 
@@ -60,11 +60,12 @@ def together(function: Any, each_step: int, each_period: int) -> Callable[[int, 
     """
     trial = Trial()
 
-    def call(table: int, periods: int, steps: int) -> int:
-        work, others = periods * (each_period + steps * each_step), threads() - 1
+    def call(table: int, periods: int, steps: int, last: int) -> int:
+        arguments, others = (table, periods, steps, last), threads() - 1
+        work = periods * each_period + ((periods - 1) * steps + last) * each_step
         if work < LEAST_CALL or not others or time.monotonic() < _alone_until:
-            return _Job(function, (table, periods, steps), []).run()
-        job = _Job(function, (table, periods, steps), _taken(others) if trial.helped() else [])
+            return _Job(function, arguments, []).run()
+        job = _Job(function, arguments, _taken(others) if trial.helped() else [])
         helped, began = bool(job.helpers), time.perf_counter()
         with _watched():
             flags = job.run()
@@ -96,7 +97,7 @@ def _switches() -> int:
 class _Job:
     """One call, by the thread that runs it and its helpers."""
 
-    def __init__(self, function: Any, arguments: tuple[int, int, int], helpers: list[_Helper]):
+    def __init__(self, function: Any, arguments: tuple[int, int, int, int], helpers: list[_Helper]):
         self.function, self.arguments, self.helpers = function, arguments, helpers
         self.memory = ctypes.create_string_buffer(3 * BYTES)  # nothing else lies beside it
         self.meeting = (ctypes.addressof(self.memory) // BYTES + 1) * BYTES

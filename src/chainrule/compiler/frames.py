@@ -23,7 +23,7 @@ class Layout:
     """The table of one compiled graph.
 
     Attributes:
-        code: the machine code, whose `call` is (table, periods, steps) -> flags.
+        code: the machine code, whose `call` is (table, periods, steps, last) -> flags.
         places: for every entry the kind of array, and which of them; the arena's comes last.
         inputs, held, outputs: the nodes that the arrays are of.
         arena: its bytes.
@@ -94,13 +94,13 @@ class Frame:
                 self._values[k] = leaf.value
                 self._alive[k] = self._point(entry, self._values[k], leaf)
         if self._small_outputs is not None:
-            flags = self._call(self._address, 1, 1)
+            flags = self._call(self._address, 1, 1, 1)
             return [place.copy() for place in self._small_outputs], flags
         made = [np.empty(y.shape, y.dtype) if place is None else place for place, _, _, y in self._outputs]
         for (place, _, entry, y), array in zip(self._outputs, made, strict=True):
             if place is None:
                 self._point(entry, array, y)
-        flags = self._call(self._address, 1, 1)
+        flags = self._call(self._address, 1, 1, 1)
         pairs = zip(self._outputs, made, strict=True)
         return [array if place is None else array.copy() for (place, *_), array in pairs], flags
 

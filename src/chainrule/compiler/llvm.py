@@ -20,7 +20,7 @@ _names = itertools.count()
 class Code:
     """A function in machine code. It lives as long as this object."""
 
-    call: Any  # (table, periods, steps) -> flags
+    call: Any  # (table, periods, steps, last) -> flags
     ir: str
     _tracker: Any
 
@@ -54,7 +54,7 @@ def _jit() -> Any:
 def compiled(ir: str, entry: str, symbols: Mapping[str, int], shared: bool = False) -> Code:
     """The function `entry` of a module in text form, optimized for this host; `symbols` are addresses it calls.
 
-    A `shared` one takes (table, periods, steps, thread, threads, meeting), else (table, periods, steps).
+    A `shared` one takes (table, periods, steps, last, thread, threads, meeting), else without the last three.
     """
     machine = _target()
     module = llvm.parse_assembly(ir)
@@ -68,7 +68,7 @@ def compiled(ir: str, entry: str, symbols: Mapping[str, int], shared: bool = Fal
         builder.import_symbol(symbol, address)
     tracker = builder.link(_jit(), name)
     more = (ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p) if shared else ()
-    kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, *more)
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, *[ctypes.c_int64] * 3, *more)
     return Code(kind(tracker[entry]), ir, tracker)
 
 

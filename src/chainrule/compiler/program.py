@@ -45,9 +45,10 @@ class Assembled:
 
 
 def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None = None) -> Assembled:
-    """The IR of `i64 run(ptr table, i64 periods, i64 steps)`.
+    """The IR of `i64 run(ptr table, i64 periods, i64 steps, i64 last)`.
 
-    For every period: `record` once (it streams its outputs), then `step` `steps` times. Without a `loop`, `step` once.
+    For every period: `record` once (it streams its outputs), then `step` `steps` times, in the last period `last`
+    times. Without a `loop`, `step` once.
     `table` holds one pointer for every input, held leaf and output of `step`, in the order of its buffers, then its
     arena's; then the same of `record`. The result is 0, or 1 when an index was out of range. Where threads share the
     work it also takes `i64 tid, i64 threads, ptr meeting`, and each thread calls it.
@@ -73,7 +74,7 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     text.do(f"ret i64 {text.let('load i64, ptr %flags')}")
     lines = "\n".join([*text.on_entry(), *text.lines])
     declared = "\n".join([*sorted(text.declared), *text.functions.values()])
-    arguments = "ptr noalias %table, i64 %periods, i64 %steps" + (meeting.ENTRY_ARGUMENTS if shared else "")
+    arguments = "ptr noalias %table, i64 %periods, i64 %steps, i64 %last" + (meeting.ENTRY_ARGUMENTS if shared else "")
     ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {LOOPS} {{\nentry:\n{lines}\n}}\n"
     work = [part.work for part in parts] if shared else []
     return Assembled(ir, [part.arena for part in parts], frozenset(body.aliased), work)
@@ -83,7 +84,7 @@ def _periods(text: Text, parts: Sequence[_Part], shared: bool) -> None:
     """All turns of the outer loop, and before them what stays where steps have it."""
     body = parts[0]
     if any(body.stays(each) for each in body.padded):
-        some = text.let("icmp sgt i64 %steps, 0")
+        some = text.let(f"icmp sgt i64 {text.let('or i64 %steps, %last')}, 0")
         text.when(some, lambda: _by_one(text, shared and not body.shared, body.begin))
     text.loop(0, "%periods", 1, [], lambda period, _: _period(text, parts, period, shared))
 
@@ -95,8 +96,10 @@ def _period(text: Text, parts: Sequence[_Part], period: Value, shared: bool) -> 
     """
     for part in parts[1:]:
         _by_one(text, shared and not part.shared, functools.partial(part.once, period))
+    more = text.let(f"icmp slt i64 {text.let(f'add nsw i64 {period}, 1')}, %periods")
+    count = text.let(f"select i1 {more}, i64 %steps, i64 %last")
     start = text.let(f"mul nsw i64 {period}, %steps")
-    stop = text.let(f"add nsw i64 {start}, %steps")
+    stop = text.let(f"add nsw i64 {start}, {count}")
 
     def turn(i: Value, _: list[Value]) -> list[Value]:
         parts[0].once(i)
@@ -107,7 +110,7 @@ def _period(text: Text, parts: Sequence[_Part], period: Value, shared: bool) -> 
         text.loop(start, stop, 1, [], turn)
         parts[0].put_back()
 
-    some = text.let("icmp sgt i64 %steps, 0")
+    some = text.let(f"icmp sgt i64 {count}, 0")
     text.when(some, lambda: _by_one(text, shared and not parts[0].shared, steps))
     return []
 

@@ -93,14 +93,14 @@ class CompiledLoop:
 
     def run(
         self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], steps: int, periods: int = 1,
-        record: tuple[Sequence[np.ndarray], Sequence[np.ndarray] | np.ndarray] | None = None,
+        record: tuple[Sequence[np.ndarray], Sequence[np.ndarray] | np.ndarray] | None = None, last: int | None = None,
     ) -> None:  # fmt: skip
-        """`periods` times: a record, and `steps` steps. All arrays must be contiguous and of the right dtype.
+        """`periods` times: a record, and `steps` steps, or `last` in the last period.
 
-        One call at a time.
+        All arrays must be contiguous and of the right dtype. One call at a time.
         """
         arrays = [(inputs, outputs), *([record] if record is not None else [])]
-        self._machine.run(arrays, periods, steps)
+        self._machine.run(arrays, periods, steps, steps if last is None else last)
 
     def trim(self) -> None:
         """Let go of the arrays that were given, and of large memory that the next run makes anew."""
@@ -123,32 +123,31 @@ class _Machine:
             if leaf.value is None:
                 rule, repair = "this placeholder is given no value", "List it as an input: make it an argument."
                 raise OptionError(explain("a compiled function", leaf.describe(), rule, repair))
-        self._arenas: list[np.ndarray] = []
+        self._arena: np.ndarray | None = None
         self._table = _Table(self.compiled)
 
     def run(
-        self,
-        arrays: Sequence[tuple[Sequence[np.ndarray], Sequence[np.ndarray] | np.ndarray]],
-        periods: int = 1,
-        steps: int = 1,
-    ) -> None:
+        self, arrays: Sequence[tuple[Sequence[np.ndarray], Sequence[np.ndarray] | np.ndarray]], periods: int,
+        steps: int, last: int,
+    ) -> None:  # fmt: skip
         """Runs on (inputs, outputs) of every part."""
-        code, entry = self.compiled, 0
-        self._arenas = self._arenas or [aligned.empty((code.arena,), np.dtype("uint8"))] * len(code.arenas)
-        for places, leaves, arena, (inputs, outputs) in zip(code.places, self.held, self._arenas, arrays, strict=True):
-            given = {"input": inputs, "held": [np.ascontiguousarray(leaf.value) for leaf in leaves], "output": outputs}
-            for array in (*[given[kind][place] for kind, place in places], arena):
-                self._table.put(entry, array)
-                entry += 1
-        flags = code.call(self._table.address, periods, steps)
-        if flags:
+        code, flat = self.compiled, list[Any]()
+        if self._arena is None:
+            self._arena = aligned.empty((code.arena,), np.dtype("uint8"))
+        for places, leaves, (inputs, outputs) in zip(code.places, self.held, arrays, strict=True):
+            held = [np.ascontiguousarray(leaf.value) for leaf in leaves]
+            given = {"input": inputs, "held": held, "output": outputs}
+            flat += [given[kind][place] for kind, place in places]
+            flat.append(self._arena)
+        self._table.fill(flat)
+        if code.call(self._table.address, periods, steps, last):
             raise _out_of_range()
 
     def trim(self) -> None:
-        """Let go of what was given, and of the arenas if they are large."""
-        self._table = _Table(self.compiled)
-        if sum(self.compiled.arenas) > _LARGE:
-            self._arenas = []
+        """Let go of what was given, and of the arena if it is large."""
+        self._table.clear()
+        if self.compiled.arena > _LARGE:
+            self._arena = None
 
 
 _LARGE = 2**20  # bytes of an arena that is made anew, rather than kept where nothing runs
@@ -158,15 +157,23 @@ class _Table:
     """The pointers that machine code takes. Where an array that was there before lies is not asked for again."""
 
     def __init__(self, code: Compiled):
-        entries = sum(len(places) + 1 for places in code.places)
-        self._pointers = (ctypes.c_void_p * entries)()
-        self._arrays: list[Any] = [None] * entries  # alive, so that another in their place is another object
+        self._pointers = (ctypes.c_void_p * sum(len(places) + 1 for places in code.places))()
+        self._arrays: Sequence[Any] = ()
         self.address = ctypes.addressof(self._pointers)
+        self.clear()
 
-    def put(self, entry: int, array: Any) -> None:
-        """Where `array` lies, as this entry."""
-        if array is not self._arrays[entry]:
-            self._pointers[entry], self._arrays[entry] = aligned.address(array), array
+    def fill(self, arrays: Sequence[Any]) -> None:
+        """Where each of `arrays` lies, as an entry."""
+        pointers, before = self._pointers, self._arrays
+        self.clear()  # if this is interrupted, nothing is known
+        for entry, (array, known) in enumerate(zip(arrays, before, strict=True)):
+            if array is not known:
+                pointers[entry] = aligned.address(array)
+        self._arrays = arrays  # alive, so that another in the place of one is another object
+
+    def clear(self) -> None:
+        """Let go of all arrays."""
+        self._arrays = [None] * len(self._pointers)
 
 
 def _out_of_range() -> ShapeError:
@@ -206,7 +213,7 @@ class Compiled:
 
     @property
     def call(self) -> Any:
-        """(table, periods, steps) -> flags."""
+        """(table, periods, steps, last) -> flags."""
         return self.code.call
 
     def loops(self) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chainrule.dtypes import SUPPORTED, checked
 from chainrule.errors import DataError, DTypeError, ShapeError, explain
+from chainrule.finite import is_finite
 
 __all__ = ["check_data"]
 
@@ -57,12 +58,11 @@ def _check_form(array: NDArray[Any], name: str) -> None:
 
 
 def _check_finite(array: NDArray[Any], name: str) -> None:
-    if array.dtype.kind != "f":
+    if is_finite(array):
         return
     for start, rows in _chunks(array):
-        finite = np.isfinite(rows)
-        if not finite.all():
-            index = tuple(int(i) for i in np.argwhere(~finite)[0])
+        if not is_finite(rows):
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(rows))[0])
             _refuse(name, rows[index], (start + index[0], *index[1:]))
 
 

@@ -76,16 +76,16 @@ class CompiledRunner:
     def run(self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int) -> Ran:
         """Make `count` steps from number `first` on."""
         began = time.perf_counter()
-        ran = self._run(arrays, indices, first, count, 1, None)
+        ran = self._run(arrays, indices, first, count, 1, None, False)
         self._clock(0, count, time.perf_counter() - began)
         return ran
 
     def run_recorded(
-        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, every: int, periods: int
+        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, every: int, periods: int, final: bool
     ) -> Ran:
-        """Make `periods` times a record and `every` steps."""
+        """Make `periods` times a record and `every` steps; then a `final` record."""
         began = time.perf_counter()
-        ran = self._run(arrays, indices, first, every, periods, self.recorder)
+        ran = self._run(arrays, indices, first, every, periods, self.recorder, final)
         self._clock(every, every * periods, time.perf_counter() - began)
         return ran
 
@@ -106,9 +106,9 @@ class CompiledRunner:
         if True not in self.made.loops:
             return np.array(self._record(*arrays.whole[: len(recorder.leaves)], *recorder.arrays))
         rows = np.zeros((0, self._step.rows[0].shape[0]), np.int64) if self._drawn else None
-        records = self._run(arrays, rows, 0, 0, 1, recorder).records
-        assert records is not None
-        return records[:, 0]
+        taken = self._run(arrays, rows, 0, 0, 0, recorder, True).final
+        assert taken is not None
+        return taken
 
     @cached_property
     def _record(self) -> CompiledProgram:
@@ -118,7 +118,7 @@ class CompiledRunner:
 
     def _run(
         self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, steps: int, periods: int,
-        recorder: Recorder | None,
+        recorder: Recorder | None, final: bool,
     ) -> Ran:  # fmt: skip
         n, count, drawn = len(arrays.whole), steps * periods, indices is not None
         loop, after = self._loop(arrays, drawn, recorder is not None), self._after
@@ -129,14 +129,15 @@ class CompiledRunner:
         if indices is not None:
             inputs.append(np.ascontiguousarray(indices))
         outputs += [] if drawn else after[n:]
-        records = None
+        records = last = None
         if recorder is None:
             loop.run(inputs, outputs, steps, periods)
         else:
-            records = np.empty((len(recorder.losses), periods))
-            values = arrays.whole[: len(recorder.leaves)]
-            loop.run(inputs, outputs, steps, periods, ([*values, *recorder.arrays], records))
-        return Ran(float(total) / max(1, count), int(moved), records)
+            taken = np.empty((len(recorder.losses), periods + final))
+            record = [*arrays.whole[: len(recorder.leaves)], *recorder.arrays], taken
+            loop.run(inputs, outputs, steps, periods + final, record, 0 if final else steps)
+            records, last = taken[:, :periods], taken[:, -1] if final else None
+        return Ran(float(total) / max(1, count), int(moved), records, last)
 
     def _rows(self, indices: NDArray[np.int64] | None) -> Sequence[Array]:
         """The data as the machine code reads them."""

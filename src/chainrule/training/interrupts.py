@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 __all__ = ["Interrupts"]
+
+# The functions beneath those of `signal`, which look their results up in enumerations for longer than all else takes.
+_handler: Callable[[int], Any] = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+_handle: Callable[[int, Any], Any] = getattr(signal.signal, "__wrapped__", signal.signal)
+_INTERRUPT = int(signal.SIGINT)
+
+Seen = Callable[[], bool]
 
 
 class Interrupts:
@@ -19,53 +26,64 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self._waits = 0  # how many more are only noted
-        self._seen = 0
+        self.waits = 0  # how many more are only noted
+        self.seen = 0
         self._main = threading.current_thread() is threading.main_thread()
-        self._ours = self._main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        self._ours = self._main and _handler(_INTERRUPT) is signal.default_int_handler
 
     def __enter__(self) -> Interrupts:
         if self._ours:
-            signal.signal(signal.SIGINT, self._note)
+            _handle(_INTERRUPT, self._note)
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            _handle(_INTERRUPT, signal.default_int_handler)
 
     def _note(self, number: int, frame: Any) -> None:
-        if self._waits <= 0:
+        if self.waits <= 0:
             raise KeyboardInterrupt
-        self._waits -= 1
-        self._seen += 1
+        self.waits -= 1
+        self.seen += 1
 
-    @contextmanager
-    def noted(self) -> Iterator[Callable[[], bool]]:
+    def noted(self) -> AbstractContextManager[Seen]:
         """Inside, the first Ctrl-C is only noted, so that the step under way becomes whole; the second interrupts."""
-        with self._waiting(1) as seen:
-            yield seen
+        return _Waiting(self, 1)
 
-    @contextmanager
-    def held(self) -> Iterator[Callable[[], bool]]:
+    def held(self) -> AbstractContextManager[Seen]:
         """Inside, Ctrl-C is only noted: what is written is written whole. A handler of the user's is called after."""
-        before = signal.getsignal(signal.SIGINT) if self._main and not self._ours else None
-        if not callable(before):
-            with self._waiting(2**31) as seen:
-                yield seen
-            return
-        calls: list[Any] = []
-        signal.signal(signal.SIGINT, lambda *call: calls.append(call))
-        try:
-            yield lambda: bool(calls)
-        finally:
-            signal.signal(signal.SIGINT, before)
-        if calls:
-            before(*calls[0])
+        before = _handler(_INTERRUPT) if self._main and not self._ours else None
+        return _Deferred(before) if callable(before) else _Waiting(self, 2**31)
 
-    @contextmanager
-    def _waiting(self, count: int) -> Iterator[Callable[[], bool]]:
-        before, self._waits = self._seen, count
-        try:
-            yield lambda: self._seen > before
-        finally:
-            self._waits = 0
+
+class _Waiting:
+    """Inside, so many interrupts are only noted; gives the function that tells whether one was."""
+
+    def __init__(self, interrupts: Interrupts, count: int):
+        self._interrupts, self._count, self._before = interrupts, count, interrupts.seen
+
+    def __enter__(self) -> Seen:
+        self._interrupts.waits = self._count
+        return self._noted
+
+    def __exit__(self, *error: object) -> None:
+        self._interrupts.waits = 0
+
+    def _noted(self) -> bool:
+        return self._interrupts.seen > self._before
+
+
+class _Deferred:
+    """Inside, a handler of the user's is not called; it is at the end, if it would have been."""
+
+    def __init__(self, handler: Callable[..., Any]):
+        self._handler, self._calls = handler, list[Any]()
+
+    def __enter__(self) -> Seen:
+        _handle(_INTERRUPT, lambda *call: self._calls.append(call))
+        return lambda: bool(self._calls)
+
+    def __exit__(self, *error: object) -> None:
+        _handle(_INTERRUPT, self._handler)
+        if self._calls and error[0] is None:
+            self._handler(*self._calls[0])

@@ -54,6 +54,7 @@ class Run:
     check_finite: bool = True
     best: tuple[list[Array], list[Array]] | None = None
     _losses: list[float] = field(default_factory=list)
+    _final: Array | None = None  # the losses of all sets after the last step, if a chunk took them on its way
     _chunk: int = 1
     _sound: bool = True  # whether the carried values were checked after the last chunk
     _reported: tuple[float, int] = (0.0, 0)
@@ -141,6 +142,7 @@ class Run:
         if self.check_finite and not self._finite(ran):
             raise self._explained(self._replay(count, ran.records))
         self._keep(ran.records)
+        self._final = ran.final
         self.step += count
         self.history.steps_done += count
         self._losses.append(ran.loss)
@@ -157,7 +159,7 @@ class Run:
         arrays, every = self.traced.arrays, self.history.record_every
         if not periods or self.looping is None:
             return self.runner.run(arrays, indices, self.step, count)
-        return self.looping.run_recorded(arrays, indices, self.step, every, periods)
+        return self.looping.run_recorded(arrays, indices, self.step, every, periods, self.step + count == self.stop)
 
     def _finite(self, ran: Ran) -> bool:
         return math.isfinite(ran.loss) and (not self._sound or self._past.finite())
@@ -221,7 +223,7 @@ class Run:
         losses: dict[str, float] = {}
         metrics: dict[str, dict[str, float]] = {}
         if self.looping is not None and self.looping.recorder is not None:
-            taken = self.looping.record(self.traced.arrays)
+            taken = self._final if self._final is not None else self.looping.record(self.traced.arrays)
             return dict(zip((rows.name for rows in self.sets), taken.tolist(), strict=True)), metrics
         values = self.traced.arrays.whole[: len(self.evaluator.leaves)]
         for rows in self.sets:

@@ -10,27 +10,14 @@ from numpy.typing import NDArray
 
 from chainrule.errors import NonFiniteError, explain
 from chainrule.evaluate import Program
+from chainrule.finite import is_finite
 from chainrule.graph import Node, walk
 from chainrule.training.step import Array
 from chainrule.training.trace import Traced
 
-__all__ = ["all_finite", "explain_nonfinite"]
+__all__ = ["explain_nonfinite"]
 
-PIECE = 2**16  # elements that are looked at in one go
 Values: TypeAlias = Mapping[Node, Array]
-
-
-def all_finite(arrays: Sequence[Array]) -> bool:
-    """Whether no float in `arrays` is NaN or infinite."""
-    return all(_is_finite(array) for array in arrays if array.dtype.kind == "f")
-
-
-def _is_finite(array: Array) -> bool:
-    """A large one is looked at in pieces, so that what is found out of each takes little memory."""
-    if array.size <= PIECE or not array.flags.c_contiguous:
-        return bool(np.isfinite(array).all())
-    flat = array.reshape(-1)
-    return all(bool(np.isfinite(flat[start : start + PIECE]).all()) for start in range(0, flat.size, PIECE))
 
 
 def explain_nonfinite(
@@ -74,7 +61,7 @@ def _in_the_loss(traced: Traced, values: Values) -> str:
 
 def _in_a_gradient(traced: Traced, values: Values) -> str:
     """Whose gradient is not finite, and the line of the user's whose derivative was the first that was not."""
-    paths = [repr(path) for path, g in traced.gradients.items() if g in values and not all_finite([values[g]])]
+    paths = [repr(path) for path, g in traced.gradients.items() if g in values and not is_finite(values[g])]
     first = _first(values, walk(traced.gradients.values()))
     if first is None or not paths:
         return ""
@@ -85,7 +72,7 @@ def _in_a_gradient(traced: Traced, values: Values) -> str:
 def _in_an_update(traced: Traced, values: Values) -> str:
     """What is moved, or the optimizer's memory of it, that is not finite after a finite gradient."""
     for carry in (*traced.step.whole, *traced.step.moving):
-        if carry.after in values and not all_finite([values[carry.after]]):
+        if carry.after in values and not is_finite(values[carry.after]):
             path = carry.name if carry.name in traced.gradients else carry.name.rpartition("/")[0]
             g = traced.gradients.get(path)
             slope = f" and its gradient{_range(values.get(g))}" if g is not None else ""
@@ -95,7 +82,7 @@ def _in_an_update(traced: Traced, values: Values) -> str:
 
 def _first(values: Values, nodes: Sequence[Node]) -> Node | None:
     """The first of `nodes` (inputs before users) that is not finite."""
-    return next((node for node in nodes if not node.is_leaf and not all_finite([values[node]])), None)
+    return next((node for node in nodes if not node.is_leaf and not is_finite(values[node])), None)
 
 
 def _module(node: Node) -> str:

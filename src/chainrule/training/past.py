@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import aligned
-from chainrule.training.nonfinite import all_finite
+from chainrule.finite import is_finite
 from chainrule.training.step import Array, Arrays
 
 __all__ = ["Past"]
@@ -72,7 +72,8 @@ class Past:
 
     def finite(self) -> bool:
         """Whether all values that may have changed are finite."""
-        return all_finite([*self._arrays.whole, *(array[self._rows] for array in self._arrays.moving)])
+        moved = [array[self._rows] for array in self._arrays.moving]
+        return all(map(is_finite, [*self._arrays.whole, *moved]))
 
     def back(self) -> None:
         """The values are again those before the step `self.step`."""

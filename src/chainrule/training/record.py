@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -142,7 +142,7 @@ class Evaluator:
                 leaves, mean = self._mean(rows, x, t)
                 inputs, means = [*inputs, *leaves], [*means, mean]
         if known is not None:
-            return replace(known, arrays=tuple(arrays))
+            return Recorder(known.leaves, known.inputs, tuple(arrays), known.losses)
         return Recorder(tuple(self.leaves), tuple(inputs), tuple(arrays), tuple(means))
 
     def _mean(self, rows: Rows, x: Sequence[Array], t: Sequence[Array]) -> tuple[list[Tensor], Tensor]:

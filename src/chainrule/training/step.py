@@ -84,11 +84,13 @@ class Ran:
         loss: the mean over the steps.
         moved: how many rows moved in all.
         records: those taken in between, (sets, periods).
+        final: one taken after the last step, (sets,).
     """
 
     loss: float
     moved: int = 0
     records: Array | None = None
+    final: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,9 @@ class LoopRunner(Runner, Protocol):
         ...
 
     def run_recorded(
-        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, every: int, periods: int
+        self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, every: int, periods: int, final: bool
     ) -> Ran:
-        """As `run`, for `periods` times `every` steps, with a record before the first step of each period."""
+        """As `run`, for `periods` times `every` steps, with a record before each period, and after all if `final`."""
         ...
 
     def record(self, arrays: Arrays) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,15 +48,16 @@ class Traced:
 
     def begun(self, x: Array | None = None) -> Traced:
         """The same step, to be run from the values that the parameters have now (or from `x`, which is to be moved)."""
-        step = self.step
+        step, rules = self.step, self.rules
         if x is not None:
-            states = _first_states(self.rules["x"], x).values() if len(step.moving) > 1 else ()
-            return replace(self, arrays=Arrays([], [x, *map(np.array, states)]))
-        whole = [parameter.value for parameter in self.parameters.values()]
-        if len(step.whole) > len(whole):
-            for path, rule in self.rules.items():
-                whole += _first_states(rule, self.parameters[path].value).values()
-        return replace(self, arrays=Arrays(whole))
+            states = _first_states(rules["x"], x).values() if len(step.moving) > 1 else ()
+            arrays = Arrays([], [x, *map(np.array, states)])
+        else:
+            arrays = Arrays([parameter.value for parameter in self.parameters.values()])
+            if len(step.whole) > len(arrays.whole):
+                for path, rule in rules.items():
+                    arrays.whole += _first_states(rule, self.parameters[path].value).values()
+        return Traced(step, arrays, self.parameters, self.gradients, self.outputs, self.loss, rules)
 
 
 def placeholders(name: str, arrays: Sequence[Array], batch: int) -> list[Tensor]:
