@@ -88,7 +88,7 @@ def huber(y: TensorLike, t: TensorLike, delta: float = 1.0) -> Tensor:
 
 
 def _check_signs(t: Any, shape: Shape | None) -> None:
-    _check_each("hinge", t, lambda part: (part == 1) | (part == -1), "a target is -1 or +1",
+    _check_each("hinge", t, lambda part: abs(part) == 1, "a target is -1 or +1",
                 "Convert targets 0 and 1 by 2 * t - 1.")  # fmt: skip
 
 
@@ -198,9 +198,9 @@ def _check_each(called: str, t: Any, good: Callable[[Any], Any], rule: str, repa
     flat = t.reshape(-1)
     for start in range(0, len(flat), _ROWS):
         part = flat[start : start + _ROWS]
-        bad = ~good(part)
-        if bad.any():
-            at = int(bad.argmax())
+        found = good(part)
+        if not found.all():
+            at = int(found.argmin())
             width = max(1, t.size // max(1, len(t))) if t.shape else 1
             got = f"target {part[at].item()!r} in row {(start + at) // width}"
             raise TargetError(explain(called, got, rule, repair))

@@ -37,6 +37,7 @@ class Kept:
         sizes: what the evaluator knows of the model.
         recorder: the graph of the records, if they are one; without its arrays.
         made: what the engine made of it (see `LoopRunner.made`).
+        new: whether it was never kept before.
     """
 
     fingerprint: Fingerprint
@@ -44,6 +45,7 @@ class Kept:
     sizes: Sizes
     recorder: Recorder | None = None
     made: Any = None
+    new: bool = True
 
     def __post_init__(self) -> None:
         _without_values(self.traced.step, self.recorder)
@@ -54,21 +56,31 @@ class Kept:
 def take(model: Any, found: Fingerprint) -> Kept | None:
     """What is kept for this fingerprint. It is taken out, so that no two runs at a time share it."""
     with _lock:
-        return _kept.get(model, {}).pop(found.key, None)
+        mine = _kept.get(model)
+        return mine.pop(found.key, None) if mine is not None else None
 
 
 def keep(model: Any, kept: Kept) -> None:
-    """Keep what a run that is over has made; what was kept longest goes, and what is of other parameters."""
-    named = {id(x) for x in kept.fingerprint.named}
+    """Keep what a run that is over has made; for what is new, something that was not used for long may go."""
     with _lock:
-        mine = _kept.pop(model, {})
-        mine[kept.fingerprint.key] = kept
-        for key, other in list(mine.items()):
-            if len(mine) > EACH or any(id(x) not in named for x in other.fingerprint.named):
-                del mine[key]
-        _kept[model] = mine  # at the end: the model that was used last
-        while len(_kept) > MODELS:
-            del _kept[next(iter(_kept))]
+        mine = _kept.get(model) if not kept.new else None
+        if mine is not None:
+            mine[kept.fingerprint.key] = kept
+        else:
+            _add(model, kept)
+
+
+def _add(model: Any, kept: Kept) -> None:
+    """Keep something new; what was kept longest goes, and what is of other parameters."""
+    kept.new, named = False, {id(x) for x in kept.fingerprint.named}
+    mine = _kept.pop(model, {})
+    mine[kept.fingerprint.key] = kept
+    for key, other in list(mine.items()):
+        if len(mine) > EACH or any(id(x) not in named for x in other.fingerprint.named):
+            del mine[key]
+    _kept[model] = mine  # at the end: the model for which something was made last
+    while len(_kept) > MODELS:
+        del _kept[next(iter(_kept))]
 
 
 def _without_values(step: Step, recorder: Recorder | None) -> None:
