@@ -84,13 +84,13 @@ def check_options(
 
 def arrays_of(value: Any, name: str) -> tuple[Array, ...]:
     """One array, or a tuple of several for models with several inputs, as arrays; a memory map is not copied."""
-    found = tuple(np.asarray(part) for part in value) if isinstance(value, tuple) else (np.asarray(value),)
-    if not found:
+    given = value if isinstance(value, tuple) else (value,)
+    if not given:
         raise DataError(explain("fit", f"{name} is an empty tuple", "there is nothing to train on"))
-    if any(np.ma.is_masked(part) for part in (value if isinstance(value, tuple) else (value,))):
+    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in given):
         repair = "Leave those rows out, or fill them: x.filled(0.0)."
         raise DataError(explain("fit", f"{name} is a masked array", "masked elements have no value", repair))
-    return found
+    return tuple(map(np.asarray, given))
 
 
 def checked_rows(name: str, x: Any, t: Any, sample_weight: Any = None, *, called: str = "x") -> Rows:

@@ -24,7 +24,7 @@ __all__ = ["Fingerprint", "fingerprint"]
 
 _PLAIN = frozenset((int, bool, str, type(None)))
 _HOMES = ("chainrule.nn.", "chainrule.optim.")
-_CALLED = ("forward", "function", "update", "init", "rate", "__call__")  # the methods that tracing calls
+_CALLED = ("forward", "function", "update", "init", "rate", "__call__")  # the methods that tracing calls, this last
 
 
 class _UnknownError(Exception):
@@ -100,10 +100,10 @@ def _class(kind: type) -> Hashable:
     """A class of this package, and what tracing calls of it: somebody may have put another function there."""
     if not kind.__module__.startswith(_HOMES) or not _is_there(kind):
         raise _UnknownError
-    found = {name: getattr(kind, name, None) for name in _CALLED}
-    if type(found["__call__"]) is not FunctionType:  # the class has none: it is that of `type`
-        del found["__call__"]
-    return kind, *[_known(method) for method in found.values() if method is not None]
+    found = [getattr(kind, name, None) for name in _CALLED]
+    if type(found[-1]) is not FunctionType:  # the class has no `__call__`: it is that of `type`
+        del found[-1]
+    return kind, *[_known(method) for method in found if method is not None]
 
 
 def _known(function: Any) -> Hashable:

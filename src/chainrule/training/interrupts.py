@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-__all__ = ["Interrupts"]
+try:  # what `signal` is made of: that looks all it returns up in enumerations, which takes ten times as long
+    import _signal as signal  # type: ignore[import-not-found]
+except ImportError:
+    import signal
 
-# The functions beneath those of `signal`, which look their results up in enumerations for longer than all else takes.
-_handler: Callable[[int], Any] = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
-_handle: Callable[[int, Any], Any] = getattr(signal.signal, "__wrapped__", signal.signal)
-_INTERRUPT = int(signal.SIGINT)
+__all__ = ["Interrupts"]
 
 Seen = Callable[[], bool]
 
@@ -29,16 +28,16 @@ class Interrupts:
         self.waits = 0  # how many more are only noted
         self.seen = 0
         self._main = threading.current_thread() is threading.main_thread()
-        self._ours = self._main and _handler(_INTERRUPT) is signal.default_int_handler
+        self._ours = self._main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
     def __enter__(self) -> Interrupts:
         if self._ours:
-            _handle(_INTERRUPT, self._note)
+            signal.signal(signal.SIGINT, self._note)
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._ours:
-            _handle(_INTERRUPT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _note(self, number: int, frame: Any) -> None:
         if self.waits <= 0:
@@ -52,7 +51,7 @@ class Interrupts:
 
     def held(self) -> AbstractContextManager[Seen]:
         """Inside, Ctrl-C is only noted: what is written is written whole. A handler of the user's is called after."""
-        before = _handler(_INTERRUPT) if self._main and not self._ours else None
+        before = signal.getsignal(signal.SIGINT) if self._main and not self._ours else None
         return _Deferred(before) if callable(before) else _Waiting(self, 2**31)
 
 
@@ -80,10 +79,10 @@ class _Deferred:
         self._handler, self._calls = handler, list[Any]()
 
     def __enter__(self) -> Seen:
-        _handle(_INTERRUPT, lambda *call: self._calls.append(call))
+        signal.signal(signal.SIGINT, lambda *call: self._calls.append(call))
         return lambda: bool(self._calls)
 
     def __exit__(self, *error: object) -> None:
-        _handle(_INTERRUPT, self._handler)
+        signal.signal(signal.SIGINT, self._handler)
         if self._calls and error[0] is None:
             self._handler(*self._calls[0])

@@ -167,9 +167,9 @@ class Run:
     def _keep(self, records: Array | None, most: int | None = None) -> None:
         """The records that a chunk took on its way, or the first of them."""
         if records is not None and records.size:
-            every, taken = self.history.record_every, records[:, :most]
-            steps = range(self.step, self.step + every * taken.shape[1], every)
-            self.history.extend(steps, dict(zip((rows.name for rows in self.sets), taken.tolist(), strict=True)))
+            every, taken = self.history.record_every, records[:, :most].tolist()
+            steps = range(self.step, self.step + every * len(taken[0]), every)
+            self.history.extend(steps, {rows.name: losses for rows, losses in zip(self.sets, taken, strict=True)})
 
     def _again(self, start: int, stop: int) -> Ran:
         """Make steps once more."""
@@ -307,18 +307,19 @@ class Run:
             self.history.data = arrays.moving[0]
 
     def _state(self) -> TrainingState:
-        arrays, step = self.traced.arrays, self.traced.step
-        names = [carry.name for carry in (*step.whole, *step.moving)]
-        values = dict(zip(names, [*arrays.whole, *arrays.moving], strict=True))
-        own = {*self.traced.parameters, *(carry.name for carry in step.moving[:1])}
-        best = dict(zip(names, [*self.best[0], *self.best[1]], strict=True)) if self.best is not None else {}
+        arrays, step, own = self.traced.arrays, self.traced.step, len(self.traced.parameters)
+        values = zip((*step.whole[own:], *step.moving[1:]), (*arrays.whole[own:], *arrays.moving[1:]), strict=True)
+        best: dict[str, Array] = {}
+        if self.best is not None:
+            names = [carry.name for carry in (*step.whole, *step.moving)]
+            best = dict(zip(names, [*self.best[0], *self.best[1]], strict=True))
         return TrainingState(
             step=self.step,
             seed=self.sampler.seed,
             sampling=self.sampler.kind,
             batch_size=self.sampler.batch_size,
             rows=self.sampler.rows,
-            arrays={name: value for name, value in values.items() if name not in own},
+            arrays={carry.name: value for carry, value in values},
             stopping=self.watch.memory() if self.watch is not None else {},
             best=best,
         )

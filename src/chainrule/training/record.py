@@ -131,7 +131,7 @@ class Evaluator:
         means: list[Tensor] = []
         for rows in sets:
             x, t = rows.piece(rows.x, 0, len(rows)), rows.piece(rows.t, 0, len(rows))
-            native = [np.ascontiguousarray(array, array.dtype.newbyteorder("=")) for array in (*x, *t)]
+            native = [_native(array) for array in (*x, *t)]
             if moving is not None and rows.x[0] is moving and not np.shares_memory(native[0], moving):
                 return None
             if rows.weights is not None:
@@ -186,6 +186,13 @@ class Evaluator:
             self.sizes.bytes[key] = _row_bytes([losses, *ys], leaves, 1)
             self.sizes.outputs[key] = ys[0].shape if len(ys) == 1 else None
         return min(max(1, MEMORY // self.sizes.bytes[key]), len(rows))
+
+
+def _native(array: Array) -> Array:
+    """The same values as machine code reads them: the array itself, if it can."""
+    if array.flags.c_contiguous and array.dtype.isnative:
+        return array
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
 def _row_bytes(outputs: Sequence[Tensor], leaves: Sequence[Tensor], count: int) -> int:
