@@ -51,7 +51,7 @@ def yielding() -> dict[str, int]:
 
 
 def together(function: Any, each_step: int, each_period: int) -> Callable[[int, int, int, int], int]:
-    """A call (table, periods, steps, last) -> flags of `function`, which also takes a thread, their number and a meeting.
+    """A call (table, periods, steps, last) -> flags of `function`, which takes a thread, their number, a meeting too.
 
     It has helpers where it is long enough, and those before were faster with them.
 
