@@ -1,11 +1,17 @@
-"""The memory that training takes beyond the data and the first weights: the growth of the process's peak."""
+"""The memory that training takes beyond the data and the first weights: the growth of the process's peak.
+
+A first run also compiles, and reads libraries; it is told besides, the bar is for one like it that comes after.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib.util
 import json
 import statistics
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.measure import fresh, spread
@@ -18,46 +24,61 @@ RUNS = 3
 
 def measure() -> dict[str, Any]:
     names = ["ours", *(["torch"] if importlib.util.find_spec("torch") else [])]
-    found: dict[str, dict[str, list[float]]] = {case: {name: [] for name in names} for case in CASES}
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
     reported: dict[str, float | None] = {}
     for case in CASES:
+        found[case] = {name: {"first": [], "again": []} for name in names}
         for _ in range(RUNS):
             for name in names:
-                grown, told = json.loads(fresh("benchmarks.rows.memory", name, case))
-                found[case][name].append(grown)
+                first, again, told = json.loads(fresh("benchmarks.rows.memory", name, case))
+                found[case][name]["first"].append(first)
+                found[case][name]["again"].append(again)
                 if name == "ours":
                     reported[case] = told
-    medians = {case: {name: statistics.median(v) for name, v in by.items()} for case, by in found.items()}
+    medians = _each(found, statistics.median)
     answers: list[bool | None] = []
     for case in CASES:
-        mine, theirs, told = medians[case]["ours"], medians[case].get("torch"), reported[case]
-        answers.append(None if theirs is None else mine <= theirs)
-        answers.append(None if told is None else abs(told - mine) <= 0.05 * mine)
+        took, told = {name: runs["again"] for name, runs in medians[case].items()}, reported[case]
+        answers.append(None if "torch" not in took else took["ours"] <= took["torch"])
+        answers.append(None if told is None else abs(told - took["ours"]) <= 0.05 * took["ours"])
+    ratios = [m["torch"]["again"] / m["ours"]["again"] for m in medians.values() if "torch" in m]
     return {
         "row": "memory", "ours_s": None, "floor_s": None, "peers_s": {}, "ratio_to_floor": None,
-        "best_peer_ratio": min((m["torch"] / m["ours"] for m in medians.values() if "torch" in m), default=None),
-        "bar": "reported peak within 5 % of measured; at most PyTorch's",
+        "best_peer_ratio": min(ratios, default=None),
+        "bar": "of runs that compile nothing: reported peak within 5 % of measured; at most PyTorch's",
         "met": False if False in answers else None if None in answers else True, "peak_bytes": medians,
-        "peak_spread": {case: {name: spread(v) for name, v in by.items()} for case, by in found.items()},
-        "reported_bytes": reported,
+        "peak_spread": _each(found, spread), "reported_bytes": reported,
     }  # fmt: skip
 
 
-def _grown(name: str, case: str) -> tuple[float, float | None]:
-    """The growth of the peak in a run of a few steps, and what `report` says of it.
+def _each(found: dict[str, dict[str, dict[str, list[float]]]], of: Callable[[list[float]], Any]) -> dict[str, Any]:
+    return {
+        case: {name: {run: of(values) for run, values in runs.items()} for name, runs in by.items()}
+        for case, by in found.items()
+    }
+
+
+def _grown(name: str, case: str) -> tuple[float, float, float | None]:
+    """The growth of the peak in a run of a few steps: the first, and one more of new weights; what `report` says of it.
 
     A small run has loaded and set up everything before.
     """
     small = classifier.work((8, 8, 8, 2), 64, 3, 8)
     _train(name, small)()()
     found = classifier.ROWS[case].work().part(4)
-    run = _train(name, found)()
+    first, again = _growth(_train(name, found)()), _growth(_train(name, found)())
+    return first, again, _reported(found) if name == "ours" else None
+
+
+def _growth(run: Callable[[], float]) -> float:
+    """The peak of a run beyond what the process has when it begins, without memory that is free but not given back."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # the peak starts anew here
     before = _status("VmRSS")
     run()
-    grown = _status("VmHWM") - before
-    return grown, _reported(found) if name == "ours" else None
+    return _status("VmHWM") - before
 
 
 def _train(name: str, work: Any) -> Any:
