@@ -27,6 +27,8 @@ PLACES = {
     "call": "call",
     "memory": "memory",
     "scaling": "scaling",
+    "threads": "threads",
+    "rest": "rest",
 }
 
 
