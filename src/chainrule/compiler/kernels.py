@@ -71,6 +71,7 @@ class Kernel:
     zeroes: bool = False  # the whole (one) target becomes 0 first; `space` may then be written in part
     tiles: Tiles | None = None
     beside: tuple[Write, ...] = ()  # for every `space` and every term of its one sum, in the loop of that
+    only: Expr | None = None  # where this does not hold, what it would write is there already
 
     @property
     def written(self) -> tuple[Write, ...]:
@@ -81,7 +82,7 @@ class Kernel:
     def expressions(self) -> tuple[Expr, ...]:
         """Every expression once, those that say where it reads and writes included."""
         found: dict[int, Expr] = {}
-        stack = [write.value for write in self.written]
+        stack = [write.value for write in self.written] + ([self.only] if self.only is not None else [])
         stack += [var.value for write in self.written for var, _ in write.place.terms if var.value is not None]
         while stack:
             expr = stack.pop()

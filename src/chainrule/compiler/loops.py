@@ -44,6 +44,13 @@ class Loops(Transposes):
 
     def write(self, share: Share | None) -> None:
         """All of it, or a piece of the outermost axis."""
+        only = self.kernel.only
+        if only is None:
+            self._write_all(share)
+        else:
+            self.text.when(self._value(only), lambda: self._write_all(share), foretold=True)
+
+    def _write_all(self, share: Share | None) -> None:
         vector = vector_axis(self.kernel)
         self.share = share
         self._nest([var for var in self.kernel.space if var is not vector], vector)

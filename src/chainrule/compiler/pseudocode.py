@@ -68,6 +68,8 @@ class _Printer:
         if kernel.beside:
             self._beside(kernel)
         lines = self.scopes.pop().lines
+        if kernel.only is not None:
+            lines = [f"if {self._text(kernel.only)[0]}:", *(f"    {line}" for line in lines)]
         zero = [f"{self.names[kernel.writes[0].target]}[...] = 0"] if kernel.zeroes else []
         if not head:
             return "\n".join([*zero, *lines])

@@ -51,7 +51,8 @@ def structure(kernel: Kernel) -> tuple[Hashable, list[Buffer]]:
     )
     ordered = None if kernel.ordered is None else found.var(kernel.ordered)
     tiles = None if kernel.tiles is None else (kernel.tiles.shape, found.var(kernel.tiles.column))
-    kind = len(kernel.beside), ordered, kernel.zeroes, tiles
+    only = None if kernel.only is None else found.expr(kernel.only)
+    kind = len(kernel.beside), ordered, kernel.zeroes, tiles, only
     return (tuple(found.described), space, writes, *kind), list(found.buffers)
 
 

@@ -200,11 +200,10 @@ def _cast(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width
 
 
 def _foretold(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width: int) -> Value:
-    """A condition as 0 or 1 by a branch, which LLVM leaves one as it is said to go one way nearly always."""
+    """A condition as 0 or 1 by a branch."""
     assert width == 1
     before, true, after = text.block, text.name("true"), text.name("after")
-    text.declared.add('!0 = !{!"branch_weights", i32 1, i32 1000}')
-    text.do(f"br i1 {args[0]}, label %{true}, label %{after}, !prof !0")
+    text.do(f"br i1 {args[0]}, label %{true}, label %{after}{text.stays_branch()}")
     text.start(true)
     text.do(f"br label %{after}")
     text.start(after)

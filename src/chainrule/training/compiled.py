@@ -191,7 +191,9 @@ class CompiledRunner:
         else:
             written = {}
             outputs, carried = [*outputs, *after], carried | {len(outputs) + i: n + i for i in range(m)}
-        loop = Loop(tuple(carried.items()), frozenset(streamed), summed=frozenset((n, n + 1)[: len(outputs) - n]))
+        finite = frozenset(range(n + m, n + m + len(rows)))  # data, which were checked
+        summed = frozenset((n, n + 1)[: len(outputs) - n])
+        loop = Loop(tuple(carried.items()), frozenset(streamed), summed=summed, finite=finite)
         record = Part((*recorder.leaves, *recorder.inputs), recorder.losses) if recorder is not None else None
         return CompiledLoop(Part(inputs, [*written, *outputs]), loop, Rows(read, written), record)
 

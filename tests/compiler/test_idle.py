@@ -1,0 +1,128 @@
+"""Updates by nothing are left out where, and only where, they are nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.compiler import CompiledLoop
+from chainrule.compiler.carried import Loop
+from chainrule.compiler.runtime import Part
+from chainrule.evaluate import Program
+
+Step = tuple[list[cr.Tensor], list[cr.Tensor]]
+
+
+def inputs(names: str, size: tuple[int, ...] = ()) -> list[cr.Tensor]:
+    return [cr.Input(size, "float64", name=name) for name in names.split()]
+
+
+def linear(
+    loss: Callable[..., cr.Tensor] = cr.losses.hinge, change: Callable[[cr.Tensor], cr.Tensor] = lambda g: g
+) -> Step:
+    """A step of a linear model on one row."""
+    w, x, b, t = *inputs("w x", (2,)), *inputs("b t")
+    value, (dw, db) = cr.value_and_grad(lambda w, b: loss(x @ w + b, t), wrt=(0, 1))(w, b)
+    return [w, b, x, t], [w - 0.001 * change(dw), b - 0.001 * change(db), value]
+
+
+def compiled(step: Step, carried: int, finite: Sequence[int] = (2, 3)) -> CompiledLoop:
+    return CompiledLoop(Part(*step), Loop(tuple((i, i) for i in range(carried)), finite=frozenset(finite)))
+
+
+def run(loop: CompiledLoop, step: Step, arrays: Sequence[np.ndarray], steps: int) -> list[np.ndarray]:
+    found = [array.copy() for array in arrays]
+    results = [np.empty(y.shape, y.dtype) for y in step[1]]
+    loop.run(found, results, steps)
+    return [*found, results[-1]]
+
+
+def test_a_hinge_moves_nothing_where_it_is_0() -> None:
+    text = compiled(linear(), 2).code.loops()
+    head, inside = text.split("if subtract")
+    assert "maximum(" in head and all(line.startswith("    ") for line in inside.splitlines()[1:])
+    assert inside.count(" - 0.001 * ") == 3 and "foretold" not in text
+
+
+@pytest.mark.parametrize(
+    ("step", "finite"),
+    [
+        (linear(), ()),  # 0 times infinity is not 0
+        (linear(), (2,)),
+        (linear(cr.losses.squared), (2, 3)),
+        (linear(lambda y, t: cr.losses.hinge(y, t) + y**2), (2, 3)),
+        (linear(change=lambda g: 1e3 * g / (1 - g)), (2, 3)),
+        (linear(change=lambda g: g + 1), (2, 3)),
+    ],
+    ids=["unknown numbers", "one unknown", "no condition", "a sum", "a quotient", "and more"],
+)
+def test_all_else_is_always_made(step: Step, finite: Sequence[int]) -> None:
+    assert "if " not in compiled(step, 2, finite).code.loops()
+
+
+def test_what_others_read_is_always_made() -> None:
+    inputs_, (w, b, value) = linear()
+    text = compiled((inputs_, [w, b, value, (inputs_[1] - b) * 3.0]), 2).code.loops()
+    assert "foretold" in text and "if " not in text  # the result may be that of the step before, else
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_numbers_are_the_same(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    step = linear()
+    arrays = [np.array(rng.standard_normal(size)) for size in (2, (), 2)] + [np.array(rng.choice([-1.0, 1.0]))]
+    wanted, reference = list(arrays), Program(*step)
+    for _ in range(300):
+        *wanted[:2], loss = reference(*wanted)
+    left_out, made = (run(compiled(step, 2, finite), step, arrays, 300) for finite in ((2, 3), ()))
+    for ours, others, theirs in zip(left_out, made, [*wanted, loss], strict=True):
+        np.testing.assert_array_equal(ours, others)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_a_condition_that_reads_what_changes() -> None:
+    w, v, x, y = inputs("w v x y")
+    bit = (w * x + v > 0).astype("float64")
+    step = [w, v, x, y], [w - 0.25 * (bit * y), v - 0.5 * (bit * x), w + v]
+    arrays = [np.array(1.0), np.array(0.5), np.array(0.75), np.array(0.5)]
+    wanted, reference = list(arrays), Program(*step)
+    for _ in range(9):
+        *wanted[:2], total = reference(*wanted)
+        found = run(compiled(step, 2), step, arrays, _ + 1)
+        np.testing.assert_allclose(found, [*wanted, total], rtol=1e-14)
+
+
+@pytest.mark.parametrize("wanted", [(1, 0), (0, 1), (0, 0)])
+def test_elements_that_read_one_another(wanted: tuple[int, int]) -> None:
+    """Each is written by itself: an update in place must not take a new one for an old one."""
+    w, x = inputs("w", (2,))[0], inputs("x")[0]
+    step = [w, x], [0.5 * w[list(wanted)] + x * w[0] * w[1], w.sum()]
+    arrays = [np.array([1.0, 3.0]), np.array(0.125)]
+    after, reference = list(arrays), Program(*step)
+    for _ in range(4):
+        after[0], total = reference(*after)
+    np.testing.assert_allclose(run(compiled(step, 1, ()), step, arrays, 4)[0], after[0], rtol=1e-14)
+
+
+@pytest.mark.parametrize("weights", [None, "weights"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_fit_is_that_of_the_reference(dtype: str, weights: str | None) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 3)).astype(dtype)
+    t = np.sign(x[:, 0] - 0.3 * x[:, 1] + 0.1).astype(dtype)
+    options = {"sample_weight": rng.uniform(0, 2, 60)} if weights else {}
+    found = []
+    for engine in ("compiled", "reference"):
+        model = cr.nn.Linear(3, 1, seed=0, dtype=dtype)
+        history = cr.fit(
+            model, cr.losses.hinge, cr.optim.SGD(0.02), x, t, steps=900, batch_size=1, record_every=100, engine=engine,
+            **options,
+        )  # fmt: skip
+        found.append([*model.state_dict().values(), history.loss])
+        if engine == "compiled" and (dtype, weights) != ("float32", "weights"):  # they are float64, and might overflow
+            assert "if subtract" in history.compiled.loops()
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-4 if dtype == "float32" else 1e-12, atol=1e-6)
