@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from chainrule.compiler.axes import all_of
 from chainrule.compiler.kernels import Buffer, Kernel, Used, Write
+from chainrule.compiler.rewriting import Rewriting
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["updated_beside"]
@@ -75,30 +76,25 @@ def _matched(place: Affine, wanted: Affine, variables: Sequence[Var]) -> dict[Va
     return {var: other for var, other in found.items() if other is not None}
 
 
-class _Renamed:
+class _Renamed(Rewriting):
     """Writes with other variables. What a kernel reads already is the same expression, so that it is read once."""
 
     def __init__(self, variables: Mapping[Var, Var], kernel: Kernel):
+        super().__init__()
         self.variables = variables
-        self.made: dict[int, Expr] = {}
         self.there = {self._key(e): e for e in kernel.expressions if e.op == "read"}
 
     def write(self, write: Write) -> Write:
-        return replace(write, place=self._place(write.place), value=self._expr(write.value))
+        return replace(write, place=self._place(write.place), value=self.of(write.value))
 
     def _place(self, place: Affine) -> Affine:
         return Affine(tuple((self.variables.get(var, var), factor) for var, factor in place.terms), place.offset)
 
-    def _expr(self, expr: Expr) -> Expr:
-        if id(expr) not in self.made:
-            made = replace(expr, args=tuple(self._expr(arg) for arg in expr.args))
-            if expr.op == "read":
-                made = replace(made, data=(expr.data[0], self._place(expr.data[1])))
-                made = self.there.get(self._key(made), made)
-            elif expr.op == "position":
-                made = replace(made, data=self._place(expr.data))
-            self.made[id(expr)] = made
-        return self.made[id(expr)]
+    def _new(self, expr: Expr, made: Expr) -> Expr:
+        if expr.op == "read":
+            made = replace(expr, data=(expr.data[0], self._place(expr.place)))
+            return self.there.get(self._key(made), made)
+        return replace(expr, data=self._place(expr.place)) if expr.op == "position" else made
 
     def _key(self, expr: Expr) -> tuple[Buffer, frozenset[tuple[Var, int]], int]:
         return expr.data[0], frozenset(expr.place.terms), expr.place.offset

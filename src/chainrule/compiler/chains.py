@@ -92,7 +92,7 @@ class _Shortening:
 
     def shortened(self) -> Kernel:
         """The kernel with shorter chains."""
-        return replace(self.kernel, writes=tuple(self._write(write) for write in self.kernel.writes))
+        return self.kernel.with_writes(self._write)
 
     def _write(self, write: Write) -> Write:
         found = self._of(write.value)

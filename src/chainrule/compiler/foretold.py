@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chainrule.compiler.axes import is_scalar
-from chainrule.compiler.kernels import Buffer, Exchange, Kernel
+from chainrule.compiler.kernels import Buffer, Kernel
 from chainrule.compiler.readiness import EARLY, Readiness
+from chainrule.compiler.rewriting import Rewriting
 from chainrule.formula import Expr
 
 __all__ = ["foretold"]
@@ -32,8 +33,8 @@ def foretold(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]
             bits |= {id(expr): expr for expr in kernel.expressions if _is_bit(expr) and ready.of(expr) > EARLY}
     until = _known(kernels, carried)
     for bit in list(bits.values())[:_MOST]:
-        exchange = Exchange([(bit, Expr("foretold", bit.args, bit.dtype))])
-        made = [exchange.kernel(kernel) for kernel in kernels]
+        rewriting = Rewriting([(bit, Expr("foretold", bit.args, bit.dtype))])
+        made = [rewriting.kernel(kernel) for kernel in kernels]
         if _known(made, carried) <= until - _WRONG:
             return made
     return list(kernels)

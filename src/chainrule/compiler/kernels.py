@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -11,8 +11,7 @@ from chainrule.formula import Affine, Expr, Var
 from chainrule.graph import Node
 
 __all__ = [
-    "Buffer", "Exchange", "Kernel", "Rows", "Schedule", "Tiles", "Used", "Write", "reads", "strides_of", "targets",
-    "without_nodes",
+    "Buffer", "Kernel", "Rows", "Schedule", "Tiles", "Used", "Write", "reads", "strides_of", "targets", "without_nodes",
 ]  # fmt: skip
 
 
@@ -78,6 +77,10 @@ class Kernel:
         """All that it writes."""
         return (*self.writes, *self.beside)
 
+    def with_writes(self, made: Callable[[Write], Write]) -> Kernel:
+        """The same kernel with what is `made` of each write."""
+        return replace(self, writes=tuple(map(made, self.writes)), beside=tuple(map(made, self.beside)))
+
     @cached_property
     def expressions(self) -> tuple[Expr, ...]:
         """Every expression once, those that say where it reads and writes included."""
@@ -123,8 +126,7 @@ def targets(kernel: Kernel) -> list[Buffer]:
 
 def without_nodes(kernel: Kernel) -> Kernel:
     """The same kernel without the graph it came from."""
-    writes, beside = (tuple(replace(w, node=None) for w in part) for part in (kernel.writes, kernel.beside))
-    return replace(kernel, writes=writes, beside=beside)
+    return kernel.with_writes(lambda write: replace(write, node=None))
 
 
 def reads(kernel: Kernel) -> Iterator[tuple[Buffer, Affine]]:
@@ -144,25 +146,6 @@ class Used:
         """Whether it has to stay behind `other`, which comes before it."""
         replaced = self.replaced & other.read
         return bool(self.read & other.written or self.written & (other.read | other.written) or replaced)
-
-
-class Exchange:
-    """Expressions in the places of others; what several expressions share stays shared."""
-
-    def __init__(self, pairs: Iterable[tuple[Expr, Expr]]):
-        self._made = {id(old): new for old, new in pairs}
-
-    def kernel(self, kernel: Kernel) -> Kernel:
-        """A kernel with them in what it writes."""
-        writes = tuple(replace(write, value=self._of(write.value)) for write in kernel.writes)
-        return replace(kernel, writes=writes)
-
-    def _of(self, expr: Expr) -> Expr:
-        if id(expr) not in self._made:
-            args = tuple(self._of(arg) for arg in expr.args)
-            same = all(a is b for a, b in zip(args, expr.args, strict=True))
-            self._made[id(expr)] = expr if same else replace(expr, args=args)
-        return self._made[id(expr)]
 
 
 def strides_of(shape: Sequence[int]) -> list[int]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from chainrule.compiler.axes import is_scalar, vector_axis
-from chainrule.compiler.kernels import Buffer, Kernel, reads, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Write, reads, targets
 
 __all__ = ["merged", "without_unread"]
 
@@ -92,9 +92,8 @@ def _kept(kernel: Kernel, i: int, readers: dict[Buffer, set[int]]) -> Kernel:
     if not _is_plain(kernel):
         return kernel
 
-    def writes() -> Iterator[object]:
-        for write in kernel.writes:
-            alone = write.target.kind == "arena" and readers.get(write.target, set()) <= {i}
-            yield replace(write, stored=not alone)
+    def kept(write: Write) -> Write:
+        alone = write.target.kind == "arena" and readers.get(write.target, set()) <= {i}
+        return replace(write, stored=not alone)
 
-    return replace(kernel, writes=tuple(writes()))  # type: ignore[arg-type]
+    return kernel.with_writes(kept)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from chainrule.compiler.axes import all_of
 from chainrule.compiler.kernels import Buffer, Kernel, Write
+from chainrule.compiler.rewriting import Rewriting
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["VECTOR_BYTES", "Padded", "has_room", "padded"]
@@ -99,28 +100,20 @@ def _spread(place: Affine, columns: int, room: int) -> Affine | None:
     return Affine(terms, place.offset // columns * room + place.offset % columns)
 
 
-class _Spreading:
-    """A kernel on the padded values. What several expressions share stays shared."""
+class _Spreading(Rewriting):
+    """A kernel on the padded values."""
 
     def __init__(self, over: Mapping[Buffer, Padded]):
+        super().__init__()
         self.over = over
-        self.made: dict[int, Expr] = {}
 
-    def kernel(self, kernel: Kernel) -> Kernel:
-        writes, beside = (tuple(map(self._write, part)) for part in (kernel.writes, kernel.beside))
-        return replace(kernel, writes=writes, beside=beside)
-
-    def _write(self, write: Write) -> Write:
+    def write(self, write: Write) -> Write:
         target, place = self._at(write.target, write.place)
-        return replace(write, target=target, place=place, value=self._expr(write.value))
+        return replace(write, target=target, place=place, value=self.of(write.value))
 
-    def _expr(self, expr: Expr) -> Expr:
-        if id(expr) not in self.made:
-            args = tuple(map(self._expr, expr.args))
-            data = self._at(*expr.data) if expr.op == "read" else expr.data
-            same = data is expr.data and all(a is b for a, b in zip(args, expr.args, strict=True))
-            self.made[id(expr)] = expr if same else replace(expr, args=args, data=data)
-        return self.made[id(expr)]
+    def _new(self, expr: Expr, made: Expr) -> Expr:
+        moved = expr.op == "read" and expr.data[0] in self.over
+        return replace(expr, data=self._at(*expr.data)) if moved else made
 
     def _at(self, buffer: Buffer, place: Affine) -> tuple[Buffer, Affine]:
         if buffer not in self.over:

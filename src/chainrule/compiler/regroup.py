@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chainrule.compiler.axes import all_of, vector_axis
-from chainrule.compiler.kernels import Kernel, Write
+from chainrule.compiler.kernels import Kernel
+from chainrule.compiler.rewriting import Rewriting
 from chainrule.formula import Expr
 
 __all__ = ["is_moved", "regrouped"]
@@ -21,43 +22,29 @@ _FACTORS = 2.0**-24, 1.0  # the least and the largest that are moved, as step si
 
 def regrouped(kernels: Sequence[Kernel]) -> list[Kernel]:
     """The same kernels, their values regrouped."""
-    return [_Regrouping(kernel).kernel() for kernel in kernels]
+    return [_Regrouping(kernel).kernel(kernel) for kernel in kernels]
 
 
-class _Regrouping:
+class _Regrouping(Rewriting):
     """The values of one kernel. What several expressions share stays as it is, and shared."""
 
     def __init__(self, original: Kernel):
-        self.original = original
+        super().__init__()
         self.vector = vector_axis(original)
         self.uses = Counter(id(arg) for expr in original.expressions for arg in expr.args)
         self.uses.update(id(write.value) for write in original.writes)
-        self.made: dict[int, Expr] = {}
 
-    def kernel(self) -> Kernel:
-        def written(write: Write) -> Write:
-            return replace(write, value=self._of(write.value))
-
-        return replace(self.original, writes=tuple(written(write) for write in self.original.writes))
-
-    def _of(self, expr: Expr) -> Expr:
-        if id(expr) not in self.made:
-            args = tuple(self._of(arg) for arg in expr.args)
-            same = all(a is b for a, b in zip(args, expr.args, strict=True))
-            self.made[id(expr)] = self._better(expr, expr if same else replace(expr, args=args))
-        return self.made[id(expr)]
-
-    def _better(self, before: Expr, expr: Expr) -> Expr:
+    def _new(self, expr: Expr, made: Expr) -> Expr:
         if expr.dtype.kind != "f" or expr.op not in ("add", "multiply"):
-            return expr
+            return made
         for one, other in ((0, 1), (1, 0)):
-            alone = self.uses[id(before.args[one])] == 1
-            a, b = expr.args[one], expr.args[other]
-            if expr.op == "add" and b.op not in ("add", "multiply") and (products := self._products(before.args[one])):
-                return _sum([b, *map(self._of, products)])
+            alone = self.uses[id(expr.args[one])] == 1
+            a, b = made.args[one], made.args[other]
+            if expr.op == "add" and b.op not in ("add", "multiply") and (products := self._products(expr.args[one])):
+                return _sum([b, *map(self.of, products)])
             if alone and expr.op == "multiply" and a.op == "multiply" and is_moved(b):
                 return self._scaled(a, b)
-        return expr
+        return made
 
     def _products(self, expr: Expr) -> list[Expr]:
         """The terms of a written-out sum of products that is used once; none if it is anything else.

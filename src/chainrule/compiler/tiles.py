@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chainrule.compiler.axes import vector_axis
-from chainrule.compiler.kernels import Buffer, Exchange, Kernel, Schedule, Tiles, Write, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Schedule, Tiles, Write, targets
 from chainrule.compiler.padding import VECTOR_BYTES
+from chainrule.compiler.rewriting import Rewriting
 from chainrule.dtypes import DType
 from chainrule.formula import Affine, Expr, Var, affine, read
 
@@ -118,7 +119,7 @@ class _Tiling:
         own = next((total for total, _ in large if self._is_plain(total)), None)
         apart = [(total, self._apart(total, *axes)) for total, axes in large if total is not own]
         if apart:
-            last = Exchange(apart).kernel(last)
+            last = Rewriting(apart).kernel(last)
         if own is not None:
             column = vector_axis(last)
             assert column is not None
@@ -177,7 +178,7 @@ class _Tiling:
             turned = self._buffer(f"{source.name}.T", row.size * inner.size, a.dtype, (row.size, inner.size))
             place = affine(row) * inner.size + inner
             self.made.append(Kernel((row, inner), (Write(turned, place, a, None),), alone=True))
-            kernel = Exchange([(a, read(turned, place, a.dtype))]).kernel(kernel)
+            kernel = Rewriting([(a, read(turned, place, a.dtype))]).kernel(kernel)
         return replace(kernel, tiles=Tiles(row, column, shape))
 
     def _buffer(self, name: str, size: int, dtype: DType, shape: tuple[int, ...]) -> Buffer:

@@ -10,6 +10,7 @@ import numpy as np
 
 from chainrule.compiler.axes import is_scalar
 from chainrule.compiler.kernels import Buffer, Kernel, Write, reads, targets
+from chainrule.compiler.rewriting import Rewriting
 from chainrule.formula import Affine, Expr, Var
 
 __all__ = ["written_out"]
@@ -51,29 +52,25 @@ def _is_apart(kernel: Kernel) -> bool:
     return known and plain and whole and not any(buffer in own for buffer, _ in reads(kernel))
 
 
-class _Placed:
-    """Expressions at one place of the loop variables. What does not depend on them stays as it is."""
+class _Placed(Rewriting):
+    """Expressions at one place of the loop variables."""
 
     def __init__(self, place: Mapping[Var, int]):
+        super().__init__()
         self.place = place
-        self.made: dict[int, Expr] = {}
 
     def write(self, write: Write) -> Write:
-        return replace(write, place=self._position(write.place), value=self._of(write.value))
+        return replace(write, place=self._position(write.place), value=self.of(write.value))
 
-    def _of(self, expr: Expr) -> Expr:
-        if not expr.needs & set(self.place):
-            return expr
-        if id(expr) not in self.made:
-            args = tuple(self._of(arg) for arg in expr.args)
-            data = (expr.data[0], self._position(expr.data[1])) if expr.op == "read" else expr.data
-            self.made[id(expr)] = replace(expr, args=args, data=data)
-        return self.made[id(expr)]
+    def _new(self, expr: Expr, made: Expr) -> Expr:
+        if expr.op == "read" and expr.needs & set(self.place):
+            return replace(expr, data=(expr.data[0], self._position(expr.place)))
+        return made
 
     def _position(self, place: Affine) -> Affine:
         kept = tuple((self._var(var), factor) for var, factor in place.terms if var not in self.place)
         return Affine(kept, place.offset + sum(factor * self.place.get(var, 0) for var, factor in place.terms))
 
     def _var(self, var: Var) -> Var:
-        value = None if var.value is None else self._of(var.value)
+        value = None if var.value is None else self.of(var.value)
         return var if value is var.value else replace(var, value=value)
