@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chainrule.compiler.axes import is_scalar
-from chainrule.compiler.kernels import Buffer, Exchange, Kernel, Write, reads
+from chainrule.compiler.kernels import Buffer, Kernel, Write, reads
+from chainrule.compiler.rewriting import Rewriting
 from chainrule.formula import Expr, const
 
 __all__ = ["idle_apart"]
@@ -108,8 +109,8 @@ def _parts(kernel: Kernel, idle: Collection[Write], bit: Expr) -> list[Kernel]:
         else:
             found.append(replace(kernel, writes=(write,), only=only))
     holds = [(bit, const(1, bit.dtype)), *((x, _other(x, bit)) for x in kernel.expressions if _is_times(x, bit))]
-    exchange = Exchange(holds)
-    return [part if part.only is None else exchange.kernel(part) for part in found]
+    rewriting = Rewriting(holds)
+    return [part if part.only is None else rewriting.kernel(part) for part in found]
 
 
 def _is_times(expr: Expr, bit: Expr) -> bool:
