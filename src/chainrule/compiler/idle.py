@@ -138,7 +138,5 @@ def _stored(kernels: Sequence[Kernel]) -> Iterator[Kernel]:
     read = [{buffer for buffer, _ in reads(kernel)} for kernel in kernels]
     for k, kernel in enumerate(kernels):
         others = set[Buffer]().union(*read[:k], *read[k + 1 :])
-        if any(not write.stored and write.target in others for write in kernel.writes):
-            writes = (replace(write, stored=write.stored or write.target in others) for write in kernel.writes)
-            kernel = replace(kernel, writes=tuple(writes))
-        yield kernel
+        writes = [w if w.stored else replace(w, stored=w.target in others) for w in kernel.writes]
+        yield replace(kernel, writes=tuple(writes))
