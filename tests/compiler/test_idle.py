@@ -103,7 +103,7 @@ def test_elements_that_read_one_another(wanted: tuple[int, int]) -> None:
     arrays = [np.array([1.0, 3.0]), np.array(0.125)]
     after, reference = list(arrays), Program(*step)
     for _ in range(4):
-        after[0], total = reference(*after)
+        after[0] = reference(*after)[0]
     np.testing.assert_allclose(run(compiled(step, 1, ()), step, arrays, 4)[0], after[0], rtol=1e-14)
 
 

@@ -23,9 +23,16 @@ class Plain:
 
     made: list[Plain] = []  # noqa: RUF012
 
-    def __init__(self, step: Step, data: Sequence[Any], seed: int):
-        self.step, self.data, self.seed, self.calls = step, data, seed, list[tuple[int, int]]()
+    def __init__(self, step: Step):
+        self.step, self.calls = step, list[tuple[int, int]]()
+        self.data: Sequence[Any] = ()
         Plain.made.append(self)
+
+    def begin(self, data: Sequence[Any], seed: int) -> None:
+        self.data, self.seed = data, seed
+
+    def end(self) -> None:
+        self.data = ()
 
     def run(self, arrays: Arrays, indices: Any, first: int, count: int) -> Ran:
         self.calls.append((first, count))

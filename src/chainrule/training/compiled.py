@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -17,47 +16,53 @@ from chainrule.graph import Node, walk
 from chainrule.tensor import Input, Tensor
 from chainrule.training.step import Array, Arrays, Ran, Recorder, Step
 
-__all__ = ["CompiledRunner", "Made"]
+__all__ = ["CompiledRunner"]
 
 FLOPS = 1e9  # a second: few enough that the first chunk of a run surely takes no longer than it may
 LEAST = 50.0  # operations that a step costs besides
 MEASURED = 1e-3  # seconds that steps take together, at least, for their pace to be known
 
 
-@dataclass
-class Made:
-    """What is made of a step and its records, whatever data they are run on; one run uses it at a time.
-
-    Attributes:
-        loops: without and with records.
-        counts: whether a step asks for its number; known once there is a loop.
-        pace: seconds a step took, by how often a record was taken (0: never), where many were made in one go; of one
-            run, so that there are two at most.
-    """
-
-    loops: dict[bool, CompiledLoop] = field(default_factory=dict)
-    counts: bool = False
-    pace: dict[int, float] = field(default_factory=dict)
-
-
 class CompiledRunner:
-    """Runs a step over the rows of `data`; see `LoopRunner`.
+    """Runs a step; see `LoopRunner`.
 
     Arrays that lie in memory as the machine code reads them (contiguous, of the leaf's dtype) are read where they are,
     by row number; of others the rows of a chunk are gathered first.
+
+    Attributes:
+        compiled: what ran last.
     """
 
     program = CompiledProgram
 
-    def __init__(self, step: Step, data: Sequence[Array], seed: int):
+    def __init__(self, step: Step):
         require()
-        self._step, self._data, self._seed = step, data, np.array(seed, np.int64)
-        self._ready = [_ready(array, leaf) for array, leaf in zip(data, step.rows, strict=True)]
+        self.recorder: Recorder | None = None
+        self.compiled: Compiled | None = None
+        self._step = step
+        self._loops: dict[bool, CompiledLoop] = {}  # without and with records
+        self._counts = False  # whether a step asks for its number; known once there is a loop
+        self._pace: dict[int, float] = {}  # seconds a step took, by how often a record was taken (0: never)
         self._drawn = True
         self._after: list[Array] = []  # where carried values go that cannot be written over the old ones
-        self.recorder: Recorder | None = None
-        self.made = Made()
-        self.compiled: Compiled | None = None  # what ran last
+        self._data: Sequence[Array] = ()
+        self._ready: list[bool] = []
+        self._seed = np.zeros((), np.int64)
+
+    def begin(self, data: Sequence[Array], seed: int) -> None:
+        """A run begins, over the rows of `data`."""
+        self._data, self._seed = data, np.array(seed, np.int64)
+        self._ready = [_ready(array, leaf) for array, leaf in zip(data, self._step.rows, strict=True)]
+
+    def end(self) -> None:
+        """The run is over: let go of its data, and of large memory."""
+        self._data, self._after = (), []
+        for cached in ("_all", "_record"):
+            self.__dict__.pop(cached, None)
+        if self.recorder is not None:
+            self.recorder = self.recorder.over()
+        for loop in self._loops.values():
+            loop.trim()
 
     @property
     def row_bytes(self) -> int:
@@ -68,8 +73,8 @@ class CompiledRunner:
     def first_chunk(self, arrays: Arrays, drawn: bool, every: int, seconds: float) -> tuple[int, bool]:
         """How many steps take no longer than `seconds`, and whether that was measured."""
         loop = self._loop(arrays, drawn, every > 0)
-        if every in self.made.pace:
-            return max(1, int(seconds / self.made.pace[every])), True
+        if every in self._pace:
+            return max(1, int(seconds / self._pace[every])), True
         step, *record = loop.code.flops
         return max(1, int(seconds * FLOPS / (step + LEAST + sum(record) / max(1, every)))), False
 
@@ -90,20 +95,16 @@ class CompiledRunner:
         return ran
 
     def _clock(self, every: int, count: int, seconds: float) -> None:
+        """Remember the pace of many steps made in one go: of the last run with records, and of that without."""
         if seconds > MEASURED:
-            others = {k: pace for k, pace in self.made.pace.items() if not (k and every)}
-            self.made.pace = others | {every: seconds / count}
-
-    def put_away(self) -> None:
-        """Let go of the data, and of large memory, in `made`."""
-        for loop in self.made.loops.values():
-            loop.trim()
+            others = {k: pace for k, pace in self._pace.items() if not (k and every)}
+            self._pace = others | {every: seconds / count}
 
     def record(self, arrays: Arrays) -> Array:
         """The losses of `recorder`'s sets, as they are: by the loop without a step, where there is one with records."""
         recorder = self.recorder
         assert recorder is not None
-        if True not in self.made.loops:
+        if True not in self._loops:
             return np.array(self._record(*arrays.whole[: len(recorder.leaves)], *recorder.arrays))
         rows = np.zeros((0, self._step.rows[0].shape[0]), np.int64) if self._drawn else None
         taken = self._run(arrays, rows, 0, 0, 0, recorder, True).final
@@ -123,7 +124,7 @@ class CompiledRunner:
         n, count, drawn = len(arrays.whole), steps * periods, indices is not None
         loop, after = self._loop(arrays, drawn, recorder is not None), self._after
         total, moved = np.zeros(()), np.zeros((), np.int64)
-        numbers = np.arange(first, first + count if self.made.counts else first)
+        numbers = np.arange(first, first + count if self._counts else first)
         inputs = [*arrays.whole, *arrays.moving, *self._rows(indices), numbers, self._seed]
         outputs = [*after[:n], total, *([moved] if self._step.moved is not None else [])]
         if indices is not None:
@@ -153,12 +154,12 @@ class CompiledRunner:
         return [np.ascontiguousarray(a, leaf.dtype) for a, leaf in zip(self._data, self._step.rows, strict=True)]
 
     def _loop(self, arrays: Arrays, drawn: bool, recorded: bool) -> CompiledLoop:
-        if recorded not in self.made.loops:
-            self.made.loops[recorded] = self._compiled(arrays, drawn, self.recorder if recorded else None)
+        if recorded not in self._loops:
+            self._loops[recorded] = self._compiled(arrays, drawn, self.recorder if recorded else None)
         if not self._after:
             self._after = [np.empty_like(array) for array in (*arrays.whole, *(() if drawn else arrays.moving))]
-        self.compiled, self._drawn = self.made.loops[recorded].code, drawn
-        return self.made.loops[recorded]
+        self.compiled, self._drawn = self._loops[recorded].code, drawn
+        return self._loops[recorded]
 
     def _compiled(self, arrays: Arrays, drawn: bool, recorder: Recorder | None) -> CompiledLoop:
         step = self._step
@@ -167,7 +168,7 @@ class CompiledRunner:
         direct = [not drawn or ready for ready in self._ready]
         read: dict[Node, tuple[Node, Node]] = {}
         moving, rows, used = [], [], set(walk(step.outputs))
-        self.made.counts = step.step in used
+        self._counts = step.step in used
         for carry, array in zip(step.moving, arrays.moving, strict=True):
             moving.append(_whole(carry.before, array, numbers, read) if drawn else carry.before)
         for leaf, array, there in zip(step.rows, self._data, direct, strict=True):

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from chainrule.graph import walk
 from chainrule.training.fingerprint import Fingerprint
 from chainrule.training.record import Sizes
-from chainrule.training.step import Arrays, Recorder, Step
+from chainrule.training.step import Arrays, Recorder, Runner, Step, looping
 from chainrule.training.trace import Traced
 
 __all__ = ["Kept", "keep", "take"]
@@ -35,22 +35,20 @@ class Kept:
         fingerprint: what it may be used for.
         traced: the step, to be begun anew.
         sizes: what the evaluator knows of the model.
-        recorder: the graph of the records, if they are one; without its arrays.
-        made: what the engine made of it (see `LoopRunner.made`).
+        runner: what the engine made of it, between two runs.
         new: whether it was never kept before.
     """
 
     fingerprint: Fingerprint
     traced: Traced
     sizes: Sizes
-    recorder: Recorder | None = None
-    made: Any = None
+    runner: Runner
     new: bool = True
 
     def __post_init__(self) -> None:
-        _without_values(self.traced.step, self.recorder)
+        made = looping(self.runner)
+        _without_values(self.traced.step, made.recorder if made is not None else None)
         self.traced = replace(self.traced, arrays=Arrays([]), gradients={}, outputs=())
-        self.recorder = replace(self.recorder, arrays=()) if self.recorder is not None else None
 
 
 def take(model: Any, found: Fingerprint) -> Kept | None:

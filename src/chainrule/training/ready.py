@@ -67,8 +67,7 @@ class Ready:
 
     def keep(self) -> None:
         """The run is over: leave what was made to the next one."""
-        if self.looping is not None:
-            self.looping.put_away()
+        self.runner.end()
         if self.kept is not None:
             keep(self.evaluator.model, self.kept)
 
@@ -97,31 +96,30 @@ def made_ready(
     if kept is None:
         evaluator.learn(task.train, traced)
     try:
-        runner = engine(traced.step, task.data, sampler.seed)
+        runner = kept.runner if kept is not None else engine(traced.step)
+        runner.begin(task.data, sampler.seed)
         made = looping(runner)
         if made is not None:
-            _prepare(made, task, traced, evaluator, sets, every, kept, fallback)
+            _prepare(made, task, traced, evaluator, sets, every, fallback)
     except (CompileError, MissingExtraError) as error:
         if not fallback:
             raise
         warnings.warn(f"{error} The whole run is on the reference engine.", FallbackWarning, stacklevel=4)
-        runner, made, found = ReferenceRunner(traced.step, task.data, sampler.seed), None, None
+        runner, made, found = ReferenceRunner(traced.step), None, None
+        runner.begin(task.data, sampler.seed)
         evaluator.program = Program
     if kept is None and found is not None:
-        kept = Kept(found, traced, evaluator.sizes, *((made.recorder, made.made) if made else ()))
+        kept = Kept(found, traced, evaluator.sizes, runner)
     return Ready(traced, runner, made, evaluator, kept)
 
 
 def _prepare(
-    made: LoopRunner, task: Task, traced: Traced, evaluator: Evaluator, sets: Sequence[Rows], every: int,
-    kept: Kept | None, fallback: bool,
-) -> None:  # fmt: skip
-    """Give a runner its records, and what an earlier one made; where there is a fallback, compile it now."""
+    made: LoopRunner, task: Task, traced: Traced, evaluator: Evaluator, sets: Sequence[Rows], every: int, fallback: bool
+) -> None:
+    """Give a runner its records; where there is a fallback, compile it now."""
     evaluator.program = _either(made.program) if fallback else made.program
-    if kept is not None:
-        made.made = kept.made
     if every:
-        made.recorder = evaluator.graph(sets, task.moved, kept.recorder if kept else None)
+        made.recorder = evaluator.graph(sets, task.moved, made.recorder)
     if fallback:
         made.first_chunk(traced.arrays, task.sampler.kind != "all", every, seconds=1.0)
 

@@ -142,7 +142,7 @@ class Evaluator:
                 leaves, mean = self._mean(rows, x, t)
                 inputs, means = [*inputs, *leaves], [*means, mean]
         if known is not None:
-            return Recorder(known.leaves, known.inputs, tuple(arrays), known.losses)
+            return known.over(*arrays)
         return Recorder(tuple(self.leaves), tuple(inputs), tuple(arrays), tuple(means))
 
     def _mean(self, rows: Rows, x: Sequence[Array], t: Sequence[Array]) -> tuple[list[Tensor], Tensor]:

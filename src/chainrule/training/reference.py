@@ -15,15 +15,22 @@ __all__ = ["ReferenceRunner"]
 
 
 class ReferenceRunner:
-    """Runs a step over the rows of `data`; see `Runner`."""
+    """Runs a step; see `Runner`."""
 
-    def __init__(self, step: Step, data: Sequence[Array], seed: int):
+    def __init__(self, step: Step):
         self._program = Program(step.inputs, step.outputs)
         self._dtypes = [leaf.dtype for leaf in step.rows]
-        self._data = data
-        self._seed = np.int64(seed)
         self._whole = len(step.whole)
-        self._counts = step.moved is not None
+        self._data: Sequence[Array] = ()
+        self._seed = np.int64(0)
+
+    def begin(self, data: Sequence[Array], seed: int) -> None:
+        """A run begins, over the rows of `data`."""
+        self._data, self._seed = data, np.int64(seed)
+
+    def end(self) -> None:
+        """The run is over."""
+        self._data = ()
 
     def run(self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int) -> Ran:
         """Make `count` steps from number `first` on."""

@@ -102,9 +102,20 @@ class Recorder:
     arrays: tuple[Array, ...]
     losses: tuple[Tensor, ...]
 
+    def over(self, *arrays: Array) -> Recorder:
+        """The same graph, of other arrays."""
+        return Recorder(self.leaves, self.inputs, arrays, self.losses)
+
 
 class Runner(Protocol):
-    """A step made ready to run on `data` (one array for each of `Step.rows`)."""
+    """A step made ready to run, by one at a time."""
+
+    def begin(self, data: Sequence[Array], seed: int) -> None:
+        """A run begins, over the rows of `data`, one array for each of `Step.rows`.
+
+        After another one, the arrays have the same shapes, dtypes and layout.
+        """
+        ...
 
     def run(self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, count: int) -> Ran:
         """Make the steps `first` to `first + count - 1`; `arrays` then hold the carried values after them.
@@ -114,20 +125,21 @@ class Runner(Protocol):
         """
         ...
 
+    def end(self) -> None:
+        """The run is over: let go of its data, and of large memory."""
+        ...
+
 
 class LoopRunner(Runner, Protocol):
     """A runner that makes a chunk in one go, and writes the arrays of `whole` in place, too.
 
     Attributes:
         recorder: records that it can take on its way, without coming back for each; set before the first step, if at
-            all.
-        made: what it makes of the step and the recorder, without their data. Another runner of the same step and
-            recorder, over arrays of the same shapes and layout, may be given it before its first step.
+            all. In another run it is the same graph, of other arrays.
         program: evaluates other graphs, as `evaluate.Program`.
     """
 
     recorder: Recorder | None
-    made: Any
     program: Callable[[Sequence[Node], Sequence[Node]], Callable[..., list[Array]]]
 
     @property
@@ -153,10 +165,6 @@ class LoopRunner(Runner, Protocol):
         """A record of the values as they are, (sets,)."""
         ...
 
-    def put_away(self) -> None:
-        """Let go of the data, and of large memory, in `made`, which is to be kept."""
-        ...
-
 
 def looping(runner: Runner) -> LoopRunner | None:
     """The runner, if it is one that makes a chunk in one go."""
@@ -166,6 +174,6 @@ def looping(runner: Runner) -> LoopRunner | None:
 class Engine(Protocol):
     """Makes a step ready to run."""
 
-    def __call__(self, step: Step, data: Sequence[Array], seed: int) -> Runner:
-        """The runner of `step` over the rows of `data`."""
+    def __call__(self, step: Step) -> Runner:
+        """The runner of `step`."""
         ...
