@@ -23,7 +23,7 @@ def is_finite(array: NDArray[Any]) -> bool:
     if array.dtype.kind != "f":
         return True
     size = array.size
-    if size <= _FEW:  # a sum of squares is one call of NumPy instead of two; if it is finite, so are they
+    if size <= _FEW:  # a sum of squares is one call of NumPy, which warns of no overflow; if it is finite, so are they
         return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
     if size <= _PIECE:
         return bool(np.isfinite(array).all())

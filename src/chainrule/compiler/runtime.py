@@ -207,7 +207,7 @@ class Compiled:
         """The scalar operations of each part."""
         return tuple(costs(part)[1] for part in self.schedules)
 
-    @property
+    @cached_property
     def arena(self) -> int:
         """The bytes of the arena that the parts use by turns."""
         return max(self.arenas)

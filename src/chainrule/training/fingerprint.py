@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Hashable, Sequence
-from functools import partial
+from functools import cache, partial
 from types import FunctionType
 from typing import Any
 
@@ -24,7 +24,7 @@ __all__ = ["Fingerprint", "fingerprint"]
 
 _PLAIN = frozenset((int, bool, str, type(None)))
 _HOMES = ("chainrule.nn.", "chainrule.optim.")
-_CALLED = ("forward", "function", "update", "init", "rate", "__call__")  # the methods that tracing calls, this last
+_CALLED = ("forward", "function", "update", "init", "rate", "__call__")  # the methods that tracing calls
 
 
 class _UnknownError(Exception):
@@ -100,10 +100,14 @@ def _class(kind: type) -> Hashable:
     """A class of this package, and what tracing calls of it: somebody may have put another function there."""
     if not kind.__module__.startswith(_HOMES) or not _is_there(kind):
         raise _UnknownError
-    found = [getattr(kind, name, None) for name in _CALLED]
-    if type(found[-1]) is not FunctionType:  # the class has no `__call__`: it is that of `type`
-        del found[-1]
-    return kind, *[_known(method) for method in found if method is not None]
+    return kind, *[_known(getattr(kind, name, None)) for name in _called(kind)]
+
+
+@cache
+def _called(kind: type) -> tuple[str, ...]:
+    """The methods that tracing calls, of those that a class of this package has: to ask for others takes long."""
+    has_call = type(kind.__call__) is FunctionType  # else it is that of `type`
+    return tuple(name for name in _CALLED if hasattr(kind, name) and (has_call or name != "__call__"))
 
 
 def _known(function: Any) -> Hashable:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from chainrule.graph import walk
 from chainrule.training.fingerprint import Fingerprint
-from chainrule.training.record import Sizes
+from chainrule.training.record import Size
 from chainrule.training.step import Arrays, Recorder, Runner, Step, looping
 from chainrule.training.trace import Traced
 
@@ -41,7 +41,7 @@ class Kept:
 
     fingerprint: Fingerprint
     traced: Traced
-    sizes: Sizes
+    sizes: dict[Any, Size]
     runner: Runner
     new: bool = True
 

@@ -13,7 +13,7 @@ from chainrule.evaluate import Program
 from chainrule.sampling import Sampler
 from chainrule.training.fingerprint import fingerprint
 from chainrule.training.kept import Kept, keep, take
-from chainrule.training.record import Evaluator, Rows, Sizes
+from chainrule.training.record import Evaluator, Rows
 from chainrule.training.reference import ReferenceRunner
 from chainrule.training.step import Array, Engine, LoopRunner, Runner, looping
 from chainrule.training.trace import Traced
@@ -88,10 +88,11 @@ def made_ready(
     sampler = task.sampler
     parts = task.model, task.loss, task.optimizer, task.clip
     form: Any = engine, task.called, sampler.batch_size, sampler.kind, every > 0, bool(metrics)
-    found = None if verify else fingerprint(parts, (form, *map(_form, (task.train, *sets))))
+    forms = _form(task.train), *[rows is task.train or _form(rows) for rows in sets]
+    found = None if verify else fingerprint(parts, (form, *forms))
     kept = take(task.model, found) if found is not None else None
     traced = task.trace() if kept is None else kept.traced.begun(task.moved)
-    leaves, sizes = list(traced.parameters.values()), kept.sizes if kept else Sizes()
+    leaves, sizes = list(traced.parameters.values()), kept.sizes if kept is not None else {}
     evaluator = Evaluator(task.model, task.loss, leaves, metrics, sizes=sizes)
     if kept is None:
         evaluator.learn(task.train, traced)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from chainrule.tensor import Input, Tensor, as_tensor
 from chainrule.training.step import Recorder
 from chainrule.training.trace import Traced, as_argument, per_row_loss, placeholders
 
-__all__ = ["Evaluator", "Rows", "Sizes"]
+__all__ = ["Evaluator", "Rows", "Size"]
 
 Array = NDArray[Any]
 MEMORY = 2**25  # bytes of intermediate values of one piece
@@ -40,6 +40,10 @@ class Rows:
             return len(range(*self.chosen.indices(len(self.t[0]))))
         return len(self.chosen)
 
+    def all_of(self, arrays: Sequence[Array]) -> Sequence[Array]:
+        """The rows of the set, of each array."""
+        return arrays if self.chosen is None else self.piece(arrays, 0, len(self))
+
     def piece(self, arrays: Sequence[Array], start: int, stop: int) -> list[Array]:
         """The rows `start` to `stop` - 1 of the set, of each array."""
         where: Any = slice(start, stop)
@@ -59,17 +63,16 @@ class _Evaluation:
     leaves: Sequence[Tensor]
 
 
-@dataclass
-class Sizes:
-    """What is known of a model's evaluation, by the shapes and dtypes of its rows.
+class Size(NamedTuple):
+    """What is known of a model's evaluation of rows of certain shapes and dtypes.
 
     Attributes:
         bytes: what the values of one row take.
-        outputs: the shape of the model's output, None if it has several.
+        output: the shape of the model's output, None if it has several; the first number is of any rows.
     """
 
-    bytes: dict[Any, int] = field(default_factory=dict)
-    outputs: dict[Any, tuple[int, ...] | None] = field(default_factory=dict)
+    bytes: int
+    output: tuple[int, ...] | None
 
 
 @dataclass
@@ -84,7 +87,7 @@ class Evaluator:
     leaves: Sequence[Tensor]
     metrics: Mapping[str, Callable[[Any, Any], Any]]
     program: Callable[[Sequence[Node], Sequence[Node]], Callable[..., list[Array]]] = Program
-    sizes: Sizes = field(default_factory=Sizes)
+    sizes: dict[Any, Size] = field(default_factory=dict)
     _programs: dict[Any, _Evaluation] = field(default_factory=dict)
 
     def evaluate(self, values: Sequence[Array], rows: Rows) -> tuple[float, dict[str, float]]:
@@ -105,15 +108,13 @@ class Evaluator:
 
     def learn(self, rows: Rows, traced: Traced) -> None:
         """Take from a step over such rows what would else be found by tracing the model once more."""
-        step, key = traced.step, _key(rows)
+        step = traced.step
         leaves = [*(carry.before for carry in step.moving[:1]), *step.rows]
-        self.sizes.bytes[key] = _row_bytes([step.loss, *traced.outputs], leaves, leaves[0].shape[0])
-        self.sizes.outputs[key] = traced.outputs[0].shape if len(traced.outputs) == 1 else None
+        self.sizes[_key(rows)] = _size([step.loss], traced.outputs, leaves, leaves[0].shape[0])
 
     def output_shape(self, rows: Rows) -> tuple[int, ...] | None:
         """The shape of the model's output for these rows, None if it has several; refuses what does not fit."""
-        self._piece_size(rows)
-        shape = self.sizes.outputs[_key(rows)]
+        shape = self._size(rows).output
         return None if shape is None else (len(rows), *shape[1:])
 
     def graph(
@@ -130,12 +131,12 @@ class Evaluator:
         arrays: list[Array] = []
         means: list[Tensor] = []
         for rows in sets:
-            x, t = rows.piece(rows.x, 0, len(rows)), rows.piece(rows.t, 0, len(rows))
+            x, t = rows.all_of(rows.x), rows.all_of(rows.t)
             native = [_native(array) for array in (*x, *t)]
             if moving is not None and rows.x[0] is moving and not np.shares_memory(native[0], moving):
                 return None
             if rows.weights is not None:
-                w = rows.piece([rows.weights], 0, len(rows))[0]
+                (w,) = rows.all_of([rows.weights])
                 native += [np.ascontiguousarray(w, np.float64), np.array(w.sum(dtype=np.float64))]
             arrays += native
             if known is None:
@@ -180,12 +181,14 @@ class Evaluator:
 
     def _piece_size(self, rows: Rows) -> int:
         """How many rows may be evaluated in one go: what one row's values take decides."""
+        return min(max(1, MEMORY // self._size(rows).bytes), len(rows))
+
+    def _size(self, rows: Rows) -> Size:
         key = _key(rows)
-        if key not in self.sizes.bytes:
+        if key not in self.sizes:
             leaves, losses, ys = self._trace(rows.x, rows.t, 1)
-            self.sizes.bytes[key] = _row_bytes([losses, *ys], leaves, 1)
-            self.sizes.outputs[key] = ys[0].shape if len(ys) == 1 else None
-        return min(max(1, MEMORY // self.sizes.bytes[key]), len(rows))
+            self.sizes[key] = _size([losses], ys, leaves, 1)
+        return self.sizes[key]
 
 
 def _native(array: Array) -> Array:
@@ -195,10 +198,11 @@ def _native(array: Array) -> Array:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
-def _row_bytes(outputs: Sequence[Tensor], leaves: Sequence[Tensor], count: int) -> int:
-    """What the values that depend on `leaves`, which are `count` rows, take for one row; at least 1."""
-    used = dependents(walk(outputs), leaves)
-    return max(1, sum(node.dtype.itemsize * math.prod(node.shape) for node in used) // count)
+def _size(losses: Sequence[Tensor], outputs: Sequence[Tensor], leaves: Sequence[Tensor], count: int) -> Size:
+    """What the values that depend on `leaves`, which are `count` rows, take for one row, at least 1; and the output."""
+    used = dependents(walk([*losses, *outputs]), leaves)
+    nbytes = sum(node.dtype.itemsize * math.prod(node.shape) for node in used) // count
+    return Size(max(1, nbytes), outputs[0].shape if len(outputs) == 1 else None)
 
 
 def _measured(name: str, found: Any, count: int) -> Array:
