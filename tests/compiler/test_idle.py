@@ -95,6 +95,22 @@ def test_a_condition_that_reads_what_changes() -> None:
         np.testing.assert_allclose(found, [*wanted, total], rtol=1e-14)
 
 
+@pytest.mark.parametrize("always", [0, 1])
+def test_elements_of_which_one_is_always_made(always: int) -> None:
+    (w, x), (t,) = inputs("w x", (2,)), inputs("t")
+    margin = t - x @ w
+    after = [w[i : i + 1] - 0.5 * ((margin > 0).astype("float64") * x[i : i + 1]) for i in range(2)]
+    after[always] = after[always] - 0.125 * w[always : always + 1]
+    step = [w, x, t], [cr.concatenate(after), cr.relu(margin)]
+    arrays = [np.array([0.25, 0.5]), np.array([1.0, -0.5]), np.array(1.0)]
+    loop = compiled(step, 1, (1, 2))
+    for steps in range(1, 7):
+        wanted, reference = list(arrays), Program(*step)
+        for _ in range(steps):
+            wanted[0] = reference(*wanted)[0]
+        np.testing.assert_allclose(run(loop, step, arrays, steps)[0], wanted[0], rtol=1e-14)
+
+
 @pytest.mark.parametrize("wanted", [(1, 0), (0, 1), (0, 0)])
 def test_elements_that_read_one_another(wanted: tuple[int, int]) -> None:
     """Each is written by itself: an update in place must not take a new one for an old one."""

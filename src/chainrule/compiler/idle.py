@@ -9,30 +9,32 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chainrule.compiler.axes import is_scalar
-from chainrule.compiler.kernels import Buffer, Kernel, Write, reads
+from chainrule.compiler.carried import Loop, in_place
+from chainrule.compiler.kernels import Buffer, Kernel, Schedule, Write, reads
 from chainrule.compiler.rewriting import Rewriting
 from chainrule.formula import Expr, const
 
 __all__ = ["idle_apart"]
 
 
-def idle_apart(kernels: Sequence[Kernel], over: Mapping[Buffer, Buffer], finite: Collection[Buffer]) -> list[Kernel]:
+def idle_apart(found: Schedule, loop: Loop) -> list[Kernel]:
     """The kernels, with what changes nothing where a foretold condition does not hold apart, for where it does.
 
-    Args:
-        over: results that lie over what they are computed from.
-        finite: what holds no NaN and no infinity, of which 0 times would not be 0.
+    That is what lies over what it is computed from, if it is that plus or minus a product with the condition as 0 or 1.
     """
-    bits = {id(expr): expr for kernel in kernels for expr in kernel.expressions if expr.op == "foretold"}
+    bits = {id(expr): expr for kernel in found.kernels for expr in kernel.expressions if expr.op == "foretold"}
     if len(bits) != 1:
-        return list(kernels)
-    (bit,) = bits.values()
-    idle = _Idle(kernels, bit, over, finite).writes
-    changed = {over[write.target] for write in idle if write.target in over}
+        return found.kernels
+    (bit,), over = bits.values(), in_place(found, loop)
+    finite = {b for b in found.buffers if b.kind == "input" and b.place in loop.finite}
+    idle = _Idle(found.kernels, bit, over, finite).writes
+    changed = {write.target: over[write.target] for write in idle if write.target in over}
     read = {buffer for buffer, _ in reads(Kernel((), (), only=bit.args[0]))}
-    if not changed or changed & read:  # what the condition reads is to be the same at each place
-        return list(kernels)
-    return list(_stored(_joined([part for kernel in kernels for part in _parts(kernel, idle, bit)])))
+    if not changed or not read.isdisjoint(changed.values()):  # where it stands the condition is to be the same
+        return found.kernels
+    kernels = list(_stored(_joined([part for kernel in found.kernels for part in _parts(kernel, idle, bit)])))
+    after = in_place(replace(found, kernels=kernels), loop)
+    return kernels if changed.items() <= after.items() else found.kernels  # cut apart some may no longer lie there
 
 
 class _Idle:
@@ -40,6 +42,10 @@ class _Idle:
 
     Attributes:
         writes: updates of what is carried, and what only they read.
+
+    Args:
+        over: results that lie over what they are computed from.
+        finite: what holds no NaN and no infinity, of which 0 times would not be 0.
     """
 
     def __init__(self, kernels: Sequence[Kernel], bit: Expr, over: Mapping[Buffer, Buffer], finite: Collection[Buffer]):

@@ -16,7 +16,7 @@ import numpy as np
 from chainrule import aligned
 from chainrule.compiler import crew
 from chainrule.compiler.beside import updated_beside
-from chainrule.compiler.carried import Loop, carried_buffers, in_place
+from chainrule.compiler.carried import Loop, carried_buffers
 from chainrule.compiler.chains import shortened
 from chainrule.compiler.costs import Report, costs, own_bytes
 from chainrule.compiler.culprit import culprit
@@ -246,8 +246,7 @@ def _compile(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
             part.kernels = updated_beside(shortened(regrouped(ordered), carried), carried)
             in_tiles(part, llvm.registers())
             if loop is not None and part is found[0]:
-                finite = {b for b in part.buffers if b.kind == "input" and b.place in loop.finite}
-                part.kernels = idle_apart(part.kernels, in_place(part, loop), finite)
+                part.kernels = idle_apart(part, loop)
         made = assemble(found[0], loop, *found[1:])
         symbols = crew.yielding() if made.work else {}
         code = llvm.compiled(made.ir, ENTRY, symbols, bool(made.work))
