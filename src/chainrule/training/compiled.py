@@ -157,7 +157,8 @@ class CompiledRunner:
         if recorded not in self._loops:
             self._loops[recorded] = self._compiled(arrays, drawn, self.recorder if recorded else None)
         if not self._after:
-            self._after = [np.empty_like(array) for array in (*arrays.whole, *(() if drawn else arrays.moving))]
+            apart = arrays.whole if drawn else [*arrays.whole, *arrays.moving]
+            self._after = [np.empty(array.shape, array.dtype) for array in apart]
         self.compiled, self._drawn = self._loops[recorded].code, drawn
         return self._loops[recorded]
 

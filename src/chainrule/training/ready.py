@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from chainrule.compile import FallbackWarning
@@ -43,7 +44,7 @@ class Task:
     start: int
     stop: int
 
-    @property
+    @cached_property
     def data(self) -> list[Array]:
         """The arrays of which a step reads rows."""
         weights = [self.train.weights] if self.train.weights is not None else []
