@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from chainrule.compiler.text import Text, Value
 
-__all__ = ["ARGUMENTS", "BYTES", "ENTRY_ARGUMENTS", "Share", "begin", "pieces"]
+__all__ = ["ARGUMENTS", "BYTES", "ENTRY_ARGUMENTS", "Share", "begin", "by_one", "pieces"]
 
 ENTRY_ARGUMENTS = ", i64 %tid, i64 %threads, ptr %meeting"
 ARGUMENTS = ENTRY_ARGUMENTS + ", ptr %turn"  # of the functions that a shared program consists of
@@ -75,6 +75,14 @@ def pieces(text: Text, counts: Sequence[int], body: Callable[[int, Value], objec
     text.draw(following(0), turns)
     more = text.let(f"add i64 {turn}, 1")
     text.do(f"store i64 {text.let(f'and i64 {more}, {_TURNS}')}, ptr %turn")
+
+
+def by_one(text: Text, one: bool, body: Callable[[], object]) -> None:
+    """What one thread does while the others wait, or what all threads do."""
+    if one:
+        pieces(text, [1], lambda *_: body())
+    else:
+        body()
 
 
 def _next() -> str:
