@@ -131,7 +131,7 @@ def test_products_in_a_program_of_several_functions(monkeypatch: pytest.MonkeyPa
     program = CompiledProgram([x, w], [y])
     np.testing.assert_allclose(program(*arrays)[0], Program([x, w], [y])(*arrays)[0], rtol=1e-9, atol=1e-9)
     ir = program.code.llvm()
-    assert ir.count("define internal void @run_") > 1 and ir.count("define internal void @tile.") == 1
+    assert ir.count("define internal void @turn_") > 1 and ir.count("define internal void @tile.") == 1
 
 
 def test_the_arena_lives_as_long_as_what_writes_to_it() -> None:
