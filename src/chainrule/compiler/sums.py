@@ -11,9 +11,10 @@ import numpy as np
 from chainrule.compiler.axes import all_of, crossing_axis, strips, sum_axis
 from chainrule.compiler.kernels import Write
 from chainrule.compiler.padding import VECTOR_BYTES
+from chainrule.compiler.places import INDEX
 from chainrule.compiler.scalars import FLAGS, emit, literal, splat, type_of
 from chainrule.compiler.text import Value
-from chainrule.compiler.values import INDEX, Strip, Values
+from chainrule.compiler.values import Strip, Values
 from chainrule.dtypes import DType
 from chainrule.formula import Expr, Var
 
