@@ -17,7 +17,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / PACKAGE
 
 # Each row may import the rows above it, and its own row; `facade` is the package's own __init__.
 LAYERS = (
-    ("errors", "dtypes", "tables", "aligned"),
+    ("errors", "dtypes", "tables", "aligned", "finite"),
     ("graph", "formula"),
     ("primitive",),
     ("primitives",),
@@ -54,7 +54,7 @@ OPTIONAL_PACKAGES = {
 # Optional packages at the top of a module: that module is itself imported late.
 OPTIONAL_AT_TOP = {("chainrule.compiler.llvm", "llvmlite")}
 # Imports of the package's own modules inside a function: (who, what).
-LATE = {("chainrule", "chainrule.plot"), ("chainrule.compiler.runtime", "chainrule.compiler.llvm")}
+LATE = {("chainrule", "chainrule.plot"), ("chainrule.compiler.compilation", "chainrule.compiler.llvm")}
 # Core packages imported inside a function, since importing them takes long: (who, what).
 LATE_PACKAGES = {("chainrule.training.progress", "tqdm")}
 # Imports that only a type checker sees and that go against the rows: (who, what).

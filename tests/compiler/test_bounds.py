@@ -13,7 +13,7 @@ import pytest
 import chainrule as cr
 from chainrule.compiler import CompiledLoop
 from chainrule.compiler.carried import Loop
-from chainrule.compiler.runtime import Part
+from chainrule.compiler.compilation import Part
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for pages that may not be touched")
 

@@ -13,11 +13,11 @@ import chainrule as cr
 from chainrule.compiler import CompiledLoop
 from chainrule.compiler.carried import Loop, carried_buffers
 from chainrule.compiler.chains import shortened
+from chainrule.compiler.compilation import Part
 from chainrule.compiler.llvm import _optimize, _target
 from chainrule.compiler.merge import merged
 from chainrule.compiler.pseudocode import printed
 from chainrule.compiler.regroup import regrouped
-from chainrule.compiler.runtime import Part
 from chainrule.compiler.schedule import schedule
 from chainrule.evaluate import Program
 

@@ -13,7 +13,8 @@ import chainrule as cr
 import chainrule.primitives.elementwise as elementwise
 from chainrule import losses, nn, optim
 from chainrule.compiler.carried import Loop
-from chainrule.compiler.runtime import CompiledLoop, Part
+from chainrule.compiler.compilation import Part
+from chainrule.compiler.runtime import CompiledLoop
 
 pytestmark = pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="x86 has the switch")
 

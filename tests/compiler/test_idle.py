@@ -10,7 +10,7 @@ import pytest
 import chainrule as cr
 from chainrule.compiler import CompiledLoop
 from chainrule.compiler.carried import Loop
-from chainrule.compiler.runtime import Part
+from chainrule.compiler.compilation import Part
 from chainrule.evaluate import Program
 
 Step = tuple[list[cr.Tensor], list[cr.Tensor]]

@@ -16,11 +16,11 @@ from tests.compiler.graphs import random_graph, trained_step
 import chainrule as cr
 from chainrule import losses, nn, optim
 from chainrule.compiler.carried import carried_buffers
+from chainrule.compiler.compilation import Compiled
 from chainrule.compiler.kernels import Kernel, reads, targets
 from chainrule.compiler.memory import after_readers, freeing_early, plan
 from chainrule.compiler.merge import merged
 from chainrule.compiler.program import assemble
-from chainrule.compiler.runtime import Compiled
 from chainrule.compiler.schedule import schedule
 
 

@@ -13,12 +13,13 @@ import chainrule as cr
 from chainrule import losses, nn, optim
 from chainrule.compiler import runtime
 from chainrule.compiler.carried import Loop, carried_buffers
+from chainrule.compiler.compilation import Part
 from chainrule.compiler.kernels import Kernel, reads, targets
 from chainrule.compiler.memory import after_readers
 from chainrule.compiler.merge import merged
 from chainrule.compiler.padding import padded
 from chainrule.compiler.recent import Recent
-from chainrule.compiler.runtime import CompiledLoop, Part
+from chainrule.compiler.runtime import CompiledLoop
 from chainrule.compiler.schedule import schedule
 from chainrule.compiler.text import Text, Value
 

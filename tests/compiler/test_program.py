@@ -13,8 +13,8 @@ from tests.compiler.graphs import random_graph
 import chainrule as cr
 from chainrule.compiler import CompiledLoop, CompiledProgram, tiles
 from chainrule.compiler.carried import Loop
+from chainrule.compiler.compilation import Part
 from chainrule.compiler.program import assemble
-from chainrule.compiler.runtime import Part
 from chainrule.compiler.schedule import schedule
 from chainrule.evaluate import Program
 

@@ -8,7 +8,8 @@ import pytest
 import chainrule as cr
 from chainrule.compiler import CompiledProgram
 from chainrule.compiler.carried import Loop
-from chainrule.compiler.runtime import CompiledLoop, Part
+from chainrule.compiler.compilation import Part
+from chainrule.compiler.runtime import CompiledLoop
 
 WIDTHS = [7, 9, 11, 15, 23, 27, 30, 31, 47, 63, 100, 103]
 

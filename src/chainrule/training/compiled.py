@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.compiler.carried import Loop
+from chainrule.compiler.compilation import Compiled, Part, require
 from chainrule.compiler.kernels import Rows
-from chainrule.compiler.runtime import Compiled, CompiledLoop, CompiledProgram, Part, require
+from chainrule.compiler.runtime import CompiledLoop, CompiledProgram
 from chainrule.graph import Node, walk
 from chainrule.tensor import Input, Tensor
 from chainrule.training.step import Array, Arrays, Ran, Recorder, Step
