@@ -73,6 +73,17 @@ def test_a_loop_reads_what_it_is_given_now_and_keeps_nothing_of_it() -> None:
     assert there() is None
 
 
+@pytest.mark.parametrize(("periods", "last"), [(1, 0), (1, 2), (3, 0), (3, 1), (3, 4)])
+def test_the_last_period_may_have_fewer_steps_or_none(periods: int, last: int) -> None:
+    p, x = cr.Input((3,), name="p"), cr.Input((3,), name="x")
+    loop = CompiledLoop(Part([p, x], [p + x]), Loop(((0, 0),), frozenset({1})), record=Part([p], [p.sum()]))
+    steps = 4 * (periods - 1) + last
+    value, given, records = np.zeros(3), np.arange(3.0 * max(steps, 1)).reshape(-1, 3), np.full((1, periods), np.nan)
+    loop.run([value, given], [np.empty(3)], 4, periods, ([value], records), last)
+    np.testing.assert_array_equal(value, given[:steps].sum(axis=0))
+    np.testing.assert_array_equal(records[0], [given[: 4 * k].sum() for k in range(periods)])
+
+
 def test_records_and_the_caller_see_what_steps_keep_on_the_stack() -> None:
     p, g = cr.Input((3,), name="p"), cr.Input((3,), name="g")
     velocity = cr.Input((3,), name="v")
