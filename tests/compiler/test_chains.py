@@ -104,6 +104,13 @@ def test_one_condition_that_all_hangs_on_is_foretold(loss: Callable[..., cr.Tens
     assert "\n".join(loops(linear(loss), 2)).count("foretold(") == count
 
 
+def test_conditions_of_the_terms_of_a_sum_are_not_foretold() -> None:
+    (a,), (x,) = inputs("a"), inputs("x", (9,))
+    step = [a, x], [a + 0.1 * ((x * a > 0).astype("float64") * x).sum()]
+    assert "foretold" not in "\n".join(loops(step, 1))
+    _agree(step, 1, [np.array(0.5), np.linspace(-1.0, 1.2, 9)], 5)
+
+
 def test_of_a_network_the_condition_of_its_loss_is_foretold() -> None:
     (u,), (w,), (x, t) = inputs("u", (2, 5)), inputs("w", (5,)), [*inputs("x", (2,)), *inputs("t")]
     value, (du, dw) = cr.value_and_grad(lambda u, w: cr.losses.hinge(cr.relu(x @ u) @ w, t), wrt=(0, 1))(u, w)

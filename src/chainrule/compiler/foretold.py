@@ -49,4 +49,5 @@ def _known(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]) 
 
 
 def _is_bit(expr: Expr) -> bool:
-    return expr.op == "cast" and expr.dtype.kind == "f" and expr.args[0].dtype.kind == "b"
+    """Whether it is one condition as a number, not one for each term of a sum."""
+    return expr.op == "cast" and expr.dtype.kind == "f" and expr.args[0].dtype.kind == "b" and not expr.needs
