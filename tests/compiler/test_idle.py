@@ -111,6 +111,37 @@ def test_elements_of_which_one_is_always_made(always: int) -> None:
         np.testing.assert_allclose(run(loop, step, arrays, steps)[0], wanted[0], rtol=1e-14)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_random_updates_agree_with_the_reference(seed: int) -> None:
+    """Some are left out, some are always made, some results are read by others."""
+    rng = np.random.default_rng(seed)
+    step = _random_step(rng)
+    arrays = [np.array(rng.uniform(-1, 1, leaf.shape)) for leaf in step[0]]
+    wanted, reference = list(arrays), Program(*step)
+    for _ in range(7):
+        wanted[:3] = reference(*wanted)[:3]
+    found = run(compiled(step, 3, range(3, 6 if seed % 4 else 5)), step, arrays, 7)
+    for ours, theirs in zip(found[:3], wanted[:3], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+def _random_step(rng: np.random.Generator) -> Step:
+    """Weights w, b and a number c besides, moved by a product with one condition, or by more than that."""
+    (w, x), (b, c, t, z) = inputs("w x", (int(rng.integers(1, 9)),)), inputs("b c t z")
+    y = (w * x).sum() + b
+    margin = (1 - t * y, t - y, 1 - t * y - 0.1 * z)[rng.integers(3)]
+    bit = (margin > 0).astype("float64")
+    g = (bit * t, -(bit * t), 0.3 * bit * z, bit * (t * z))[rng.integers(4)]
+    dw = (g * x, 0.5 * x * g)[rng.integers(2)]
+    after = [
+        (w - 0.5 * dw, w + dw, 0.5 * dw + w, w - 0.5 * dw - 0.01 * w)[rng.integers(4)],
+        (b - 0.5 * g, b + g, b - 0.5 * g, 0.9 * b - g)[rng.integers(4)],
+        (0.9 * c + 0.1, c - 0.1 * cr.tanh(w.sum()), c + g, c)[rng.integers(4)],
+    ]
+    others = [other for other in (after[0].sum(), 3.0 * g, w.sum() * b) if rng.random() < 0.2]
+    return [w, b, c, x, t, z], [*after, cr.relu(margin), *others]
+
+
 @pytest.mark.parametrize("wanted", [(1, 0), (0, 1), (0, 0)])
 def test_elements_that_read_one_another(wanted: tuple[int, int]) -> None:
     """Each is written by itself: an update in place must not take a new one for an old one."""
