@@ -56,8 +56,9 @@ def test_a_hinge_moves_nothing_where_it_is_0() -> None:
         (linear(lambda y, t: cr.losses.hinge(y, t) + y**2), (2, 3)),
         (linear(change=lambda g: 1e3 * g / (1 - g)), (2, 3)),
         (linear(change=lambda g: g + 1), (2, 3)),
+        (linear(change=lambda g: g * np.inf), (2, 3)),
     ],
-    ids=["unknown numbers", "one unknown", "no condition", "a sum", "a quotient", "and more"],
+    ids=["unknown numbers", "one unknown", "no condition", "a sum", "a quotient", "and more", "times infinity"],
 )
 def test_all_else_is_always_made(step: Step, finite: Sequence[int]) -> None:
     assert "if " not in compiled(step, 2, finite).code.loops()

@@ -5,6 +5,7 @@ A hinge's step is made for few rows in the end; at the others the next one need 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -102,7 +103,9 @@ class _Idle:
             return expr.args[0].dtype.kind in "iub"
         if expr.op == "read":
             return expr.data[0] in self.finite
-        return expr.op == "const" or (expr.op == "negative" and self._is_finite(expr.args[0]))
+        if expr.op == "const":
+            return math.isfinite(expr.data)
+        return expr.op == "negative" and self._is_finite(expr.args[0])
 
 
 def _parts(kernel: Kernel, idle: Collection[Write], bit: Expr) -> list[Kernel]:
