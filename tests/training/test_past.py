@@ -45,7 +45,7 @@ def test_the_first_bad_step_is_found_and_left(kept: str, monkeypatch: pytest.Mon
     if kept == "once":
         monkeypatch.setattr("chainrule.training.past.SMALL", 0)
         monkeypatch.setattr("chainrule.training.past.SECONDS", float("inf"))
-        monkeypatch.setattr("chainrule.training.loop.CHUNK_BYTES", 16 * 20)  # chunks of 20 steps
+        monkeypatch.setattr("chainrule.training.chunks.BYTES", 16 * 20)  # chunks of 20 steps
     model, error = diverging()
     step, weight = last_finite_step()
     history = error.history  # type: ignore[attr-defined]

@@ -45,7 +45,8 @@ class Compiled:
 
     Attributes:
         schedules: the kernels of each part.
-        places: for each part its table entries: the kind of array, and which of them.
+        places: for each part its table entries: the kind of array, and which of them; then comes its arena's.
+        used: for each part those of its entries that the code reads.
         held: for each part the places of its held leaves in the walk over its outputs.
         arenas: for each part the bytes of its arena.
         own: the bytes of the arrays that a run makes, besides.
@@ -54,6 +55,7 @@ class Compiled:
     code: Any
     schedules: Sequence[Schedule]
     places: Sequence[Sequence[tuple[str, int]]]
+    used: Sequence[Sequence[int]]
     held: Sequence[Sequence[int]]
     arenas: Sequence[int]
     own: int
@@ -123,7 +125,8 @@ def compiled(step: Part, loop: Loop | None, rows: Rows | None, record: Part | No
     for part in found:  # what is kept keeps no graph alive, nor its arrays
         part.views, part.held, part.kernels = {}, [], [without_nodes(kernel) for kernel in part.kernels]
     seconds = time.perf_counter() - began
-    return Compiled(code, found, places, held, made.arenas, own, bool(made.work), seconds)
+    used = [sorted(entries) for entries in made.used]
+    return Compiled(code, found, places, used, held, made.arenas, own, bool(made.work), seconds)
 
 
 def _scheduled(part: Part, rows: Rows | None) -> Schedule:

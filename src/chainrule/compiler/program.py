@@ -25,12 +25,14 @@ class Assembled:
 
     Attributes:
         arenas: the bytes of arena that each schedule needs.
+        used: of each schedule those entries of its table that the code reads.
         in_place: the results that are written over the inputs that they become.
         work: the operations of each schedule that threads share; empty where they share nothing.
     """
 
     ir: str
     arenas: list[int]
+    used: list[set[int]]
     in_place: frozenset[Buffer]
     work: list[int]
 
@@ -68,7 +70,8 @@ def assemble(step: Schedule, loop: Loop | None = None, record: Schedule | None =
     arguments = "ptr noalias %table, i64 %periods, i64 %steps, i64 %last" + (meeting.ENTRY_ARGUMENTS if shared else "")
     ir = f"{declared}\n\ndefine i64 @{ENTRY}({arguments}) {LOOPS} {{\nentry:\n{lines}\n}}\n"
     work = [turn.work for turn in turns] if shared else []
-    return Assembled(ir, [turn.arena for turn in turns], frozenset(body.aliased), work)
+    arenas, used = [turn.arena for turn in turns], [turn.used for turn in turns]
+    return Assembled(ir, arenas, used, frozenset(body.aliased), work)
 
 
 def _periods(text: Text, turns: Sequence[Turn], shared: bool) -> None:

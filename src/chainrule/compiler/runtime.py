@@ -22,6 +22,7 @@ from chainrule.graph import Node, walk
 __all__ = ["CompiledLoop", "CompiledProgram"]
 
 _LARGE = 2**20  # bytes of an arena that is made anew, rather than kept where nothing runs
+_KINDS = ("input", "held", "output", "arena")  # of arrays, as a part has them
 _CODE: Recent[Compiled] = Recent(256)
 
 
@@ -102,7 +103,7 @@ class _Machine:
             if leaf.value is None:
                 rule, repair = "this placeholder is given no value", "List it as an input: make it an argument."
                 raise OptionError(explain("a compiled function", leaf.describe(), rule, repair))
-        self._arena: np.ndarray | None = None
+        self._arena: tuple[np.ndarray, ...] = ()
         self._table = _Table(self.compiled)
 
     def run(
@@ -110,23 +111,20 @@ class _Machine:
         steps: int, last: int,
     ) -> None:  # fmt: skip
         """Runs on (inputs, outputs) of every part."""
-        code, flat = self.compiled, list[Any]()
-        if self._arena is None:
-            self._arena = aligned.empty((code.arena,), np.dtype("uint8"))
-        for places, leaves, (inputs, outputs) in zip(code.places, self.held, arrays, strict=True):
-            held = [np.ascontiguousarray(leaf.value) for leaf in leaves]
-            given = {"input": inputs, "held": held, "output": outputs}
-            flat += [given[kind][place] for kind, place in places]
-            flat.append(self._arena)
-        self._table.fill(flat)
-        if code.call(self._table.address, periods, steps, last):
+        if not self._arena:
+            self._arena = (aligned.empty((self.compiled.arena,), np.dtype("uint8")),)
+        given: list[Any] = []
+        for leaves, (inputs, outputs) in zip(self.held, arrays, strict=True):
+            given += [inputs, [np.ascontiguousarray(leaf.value) for leaf in leaves], outputs, self._arena]
+        self._table.fill(given)
+        if self.compiled.call(self._table.address, periods, steps, last):
             raise _out_of_range()
 
     def trim(self) -> None:
         """Let go of what was given, and of the arena if it is large."""
         self._table.clear()
         if self.compiled.arena > _LARGE:
-            self._arena = None
+            self._arena = ()
 
 
 class _Table:
@@ -134,22 +132,37 @@ class _Table:
 
     def __init__(self, code: Compiled):
         self._pointers = (ctypes.c_void_p * sum(len(places) + 1 for places in code.places))()
+        self._sources = _sources(code)
         self._arrays: Sequence[Any] = ()
         self.address = ctypes.addressof(self._pointers)
         self.clear()
 
-    def fill(self, arrays: Sequence[Any]) -> None:
-        """Where each of `arrays` lies, as an entry."""
-        pointers, before = self._pointers, self._arrays
+    def fill(self, given: Sequence[Sequence[Any]]) -> None:
+        """Where the arrays lie that the code reads: of every part its inputs, held leaves, outputs, arena."""
+        arrays = [given[group][place] for _, group, place in self._sources]
+        before, found = self._arrays, dict[int, int]()
         self.clear()  # if this is interrupted, nothing is known
-        for entry, (array, known) in enumerate(zip(arrays, before, strict=True)):
+        for (entry, _, _), array, known in zip(self._sources, arrays, before, strict=True):
             if array is not known:
-                pointers[entry] = aligned.address(array)
+                key = id(array)
+                if key not in found:
+                    found[key] = aligned.address(array)
+                self._pointers[entry] = found[key]
         self._arrays = arrays  # alive, so that another in the place of one is another object
 
     def clear(self) -> None:
         """Let go of all arrays."""
-        self._arrays = [None] * len(self._pointers)
+        self._arrays = [None] * len(self._sources)
+
+
+def _sources(code: Compiled) -> list[tuple[int, int, int]]:
+    """The entries of the table that are read, and where their arrays are found in what `_Table.fill` is given."""
+    found, first = [], 0
+    for part, (places, used) in enumerate(zip(code.places, code.used, strict=True)):
+        named = [*places, ("arena", 0)]
+        found += [(first + i, 4 * part + _KINDS.index(named[i][0]), named[i][1]) for i in used]
+        first += len(named)
+    return found
 
 
 def _out_of_range() -> ShapeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from chainrule.aligned import ALIGNMENT
 from chainrule.compiler import meeting, memory
 from chainrule.compiler.carried import Loop, carried_buffers, in_place
 from chainrule.compiler.gaps import copy_in, copy_out
-from chainrule.compiler.kernels import Buffer, Schedule, reads, targets
+from chainrule.compiler.kernels import Buffer, Kernel, Schedule, reads, targets
 from chainrule.compiler.loops import write_kernel
 from chainrule.compiler.near import near_values, only_read
 from chainrule.compiler.padding import Padded, padded
@@ -34,14 +35,14 @@ class Turn:
         self.stretches = list(stretches(made))
         self.padded: list[Padded] = []
         if loop.carried and not self.work and len(self.stretches) <= 1:
-            in_order = [kernel for phase in made for group in phase for kernel in group.kernels]
-            kernels, self.padded = padded(in_order, self.aliased)
+            kernels, self.padded = padded(_kernels(made), self.aliased)
             self.found = found = replace(found, kernels=kernels)
             made = [(Group(tuple(kernels)),)]
             self.stretches = [made]
         self.arena = memory.plan(found, times(made, found.kernels))
         self.outside = [b for b in found.buffers if b.kind != "arena"]
         self.entries = len(self.outside) + 1
+        self.used: set[int] = set()  # those of the entries that the code reads
         self.summed = [b for b in found.buffers if b.kind == "output" and b.place in loop.summed]
         self.shared = False
         self.fixed: dict[Buffer, Value] | None = None  # addresses, where one function has them all
@@ -70,7 +71,10 @@ class Turn:
             self.near |= {b: self.near[other] for b, other in self.aliased.items() if other in self.near}
             self.totals = {buffer: _room(text, buffer) for buffer in self.summed}
         if few:
-            self.fixed = self._addresses(text, dict.fromkeys([*self.found.buffers, *self.apart]))
+            kernels = [kernel for stretch in self.stretches for kernel in _kernels(stretch)]
+            results = [*itertools.chain(*self._copied()), *self.summed]
+            used = dict.fromkeys([*_touched(kernels), *results, *self.apart])
+            self.fixed = self._addresses(text, {b: None for b in used if b not in self.near})
 
     def _set_apart(self, buffer: Buffer) -> None:
         """A place of its own in the arena."""
@@ -93,11 +97,15 @@ class Turn:
                 more = meeting.ARGUMENTS if self.shared else ""
                 self.text.define(name, f"ptr %table, ptr %flags, i64 %index{more}", body)
                 self.text.do(f"call void @{name}(ptr %table, ptr %flags, i64 {index}{more})")
-        moved = [pair for pair in carried_buffers(self.found, self.loop) if pair[0] not in self.aliased]
-        if moved:
-            self._alone(lambda: self._copy(moved, index))
+        copied = self._copied()
+        if copied:
+            self._alone(lambda: self._copy(copied, index))
         if self.summed:
             self._alone(lambda: self._add_up(index))
+
+    def _copied(self) -> list[tuple[Buffer, Buffer]]:
+        """Carried results that have a place of their own, and the inputs that they become."""
+        return [pair for pair in carried_buffers(self.found, self.loop) if pair[0] not in self.aliased]
 
     def _add_up(self, index: Value) -> None:
         """The results of this step, added to those of the steps before."""
@@ -146,12 +154,10 @@ class Turn:
 
     def _there(self, buffer: Buffer) -> Value:
         """Where the caller has it."""
-        return _entry(self.text, self.first + self.outside.index(buffer))
+        return self._entry(self.text, self.outside.index(buffer))
 
     def _write(self, text: Text, made: Sequence[Phase], index: Value) -> None:
-        kernels = [kernel for phase in made for group in phase for kernel in group.kernels]
-        used = [buffer for kernel in kernels for buffer in (*targets(kernel), *(b for b, _ in reads(kernel)))]
-        here = self._pointers(text, dict.fromkeys(used), index)
+        here = self._pointers(text, dict.fromkeys(_touched(_kernels(made))), index)
         for phase in made:
             if self.shared:
                 counts = [group.pieces for group in phase]
@@ -192,19 +198,28 @@ class Turn:
 
     def _addresses(self, text: Text, used: Mapping[Buffer, None]) -> dict[Buffer, Value]:
         """Where `used` begin; always written in the same order."""
-        wanted = {*used, *(self.aliased[b] for b in used if b in self.aliased)}
-        pointers = {b: _entry(text, self.first + i) for i, b in enumerate(self.outside) if b in wanted}
-        arena = _entry(text, self.first + len(self.outside))
-        for buffer in used:
-            place = self.apart.get(buffer, buffer.place if buffer.kind == "arena" else -1)
-            if place >= 0:  # else it is never stored
-                pointers[buffer] = text.let(f"getelementptr inbounds i8, ptr {arena}, i64 {place}")
+        wanted = {self.aliased.get(buffer, buffer) for buffer in used}
+        pointers = {b: self._entry(text, i) for i, b in enumerate(self.outside) if b in wanted}
+        places = {b: self.apart.get(b, b.place if b.kind == "arena" else -1) for b in used}
+        stored = {buffer: place for buffer, place in places.items() if place >= 0}  # others never are
+        arena = self._entry(text, len(self.outside)) if stored else ""
+        for buffer, place in stored.items():
+            pointers[buffer] = text.let(f"getelementptr inbounds i8, ptr {arena}, i64 {place}")
         return pointers | {buffer: pointers[other] for buffer, other in self.aliased.items() if buffer in used}
 
+    def _entry(self, text: Text, place: int) -> Value:
+        """A pointer of the table: of `outside`, and behind them the arena's."""
+        self.used.add(place)
+        return text.let(f"load ptr, ptr {text.let(f'getelementptr ptr, ptr %table, i64 {self.first + place}')}")
 
-def _entry(text: Text, place: int) -> Value:
-    """A pointer of the table."""
-    return text.let(f"load ptr, ptr {text.let(f'getelementptr ptr, ptr %table, i64 {place}')}")
+
+def _kernels(made: Sequence[Phase]) -> list[Kernel]:
+    return [kernel for phase in made for group in phase for kernel in group.kernels]
+
+
+def _touched(kernels: Iterable[Kernel]) -> list[Buffer]:
+    """What they read and write."""
+    return [buffer for kernel in kernels for buffer in (*targets(kernel), *(b for b, _ in reads(kernel)))]
 
 
 def _room(text: Text, buffer: Buffer) -> Value:

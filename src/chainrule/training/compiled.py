@@ -32,6 +32,7 @@ class CompiledRunner:
 
     Attributes:
         compiled: what ran last.
+        row_bytes: what a row of a step takes in a chunk: its number, and what is gathered.
     """
 
     program = CompiledProgram
@@ -40,20 +41,24 @@ class CompiledRunner:
         require()
         self.recorder: Recorder | None = None
         self.compiled: Compiled | None = None
+        self.row_bytes = 8
         self._step = step
         self._loops: dict[bool, CompiledLoop] = {}  # without and with records
         self._counts = False  # whether a step asks for its number; known once there is a loop
         self._pace: dict[int, float] = {}  # seconds a step took, by how often a record was taken (0: never)
         self._drawn = True
-        self._after: list[Array] = []  # where carried values go that cannot be written over the old ones
+        self._after: list[Array | None] = []  # where carried values go that cannot be written over the old ones
         self._data: Sequence[Array] = ()
-        self._ready: list[bool] = []
+        self._ready: list[bool] | None = None  # which data are read where they lie; known once a run began
         self._seed = np.zeros((), np.int64)
 
     def begin(self, data: Sequence[Array], seed: int) -> None:
         """A run begins, over the rows of `data`."""
         self._data, self._seed = data, np.array(seed, np.int64)
-        self._ready = [_ready(array, leaf) for array, leaf in zip(data, self._step.rows, strict=True)]
+        if self._ready is None:
+            self._ready = [_ready(array, leaf) for array, leaf in zip(data, self._step.rows, strict=True)]
+            gathered = [array for array, ready in zip(data, self._ready, strict=True) if not ready]
+            self.row_bytes += sum(array.nbytes // max(1, len(array)) for array in gathered)
 
     def end(self) -> None:
         """The run is over: let go of its data, and of large memory."""
@@ -64,12 +69,6 @@ class CompiledRunner:
             self.recorder = self.recorder.over()
         for loop in self._loops.values():
             loop.trim()
-
-    @property
-    def row_bytes(self) -> int:
-        """What a row of a step takes in a chunk: its number, and what is gathered."""
-        gathered = zip(self._data, self._ready, strict=True)
-        return 8 + sum(array.nbytes // max(1, len(array)) for array, ready in gathered if not ready)
 
     def first_chunk(self, arrays: Arrays, drawn: bool, every: int, seconds: float) -> tuple[int, bool]:
         """How many steps take no longer than `seconds`, and whether that was measured."""

@@ -42,8 +42,7 @@ class Fingerprint:
     def __init__(self, parts: Sequence[Any], form: Hashable):
         self.named: list[Any] = []
         self._places: dict[int, int] = {}
-        self._kinds: dict[type, Hashable] = {}
-        self.key: Hashable = form, *[self._read(part) for part in parts]
+        self.key: Hashable = form, *map(self._read, parts)
 
     def _read(self, value: Any) -> Hashable:
         kind = type(value)
@@ -52,16 +51,16 @@ class Fingerprint:
         if kind is float:
             return kind, value.hex()  # 0.0 is not -0.0, and NaN is NaN
         if kind is tuple or kind is list:
-            return kind, *[self._read(item) for item in value]
+            return kind, *map(self._read, value)
         if kind is dict:
-            return kind, *[(self._read(name), self._read(item)) for name, item in value.items()]
+            return kind, *map(self._read, value), *map(self._read, value.values())
         if kind is Parameter or kind is Initialized:
             self.named.append(value)
             return id(value), value.trainable, value.name
         if isinstance(value, Tensor):
             return self._leaf(value)
-        if kind is FunctionType and _is_there(value):
-            return _known(value)
+        if kind is FunctionType:
+            return _function(value)
         if kind is partial:
             return kind, self._read(value.func), self._read(value.args), self._read(value.keywords)
         if isinstance(value, np.dtype):
@@ -81,9 +80,10 @@ class Fingerprint:
         if id(value) in self._places:
             return "again", self._places[id(value)]
         self._places[id(value)] = len(self._places)
-        if kind not in self._kinds:
-            self._kinds[kind] = _class(kind)
-        return self._kinds[kind], *[(name, self._read(item)) for name, item in vars(value).items()]
+        if not kind.__module__.startswith(_HOMES):
+            raise _UnknownError
+        called, attributes = [getattr(kind, name, None) for name in _called(kind)], vars(value)
+        return _class(kind, *called), *attributes, *map(self._read, attributes.values())
 
 
 def fingerprint(parts: Sequence[Any], form: Hashable) -> Fingerprint | None:
@@ -96,26 +96,33 @@ def fingerprint(parts: Sequence[Any], form: Hashable) -> Fingerprint | None:
         return None
 
 
-def _class(kind: type) -> Hashable:
-    """A class of this package, and what tracing calls of it: somebody may have put another function there."""
-    if not kind.__module__.startswith(_HOMES) or not _is_there(kind):
-        raise _UnknownError
-    return kind, *[_known(getattr(kind, name, None)) for name in _called(kind)]
-
-
 @cache
 def _called(kind: type) -> tuple[str, ...]:
-    """The methods that tracing calls, of those that a class of this package has: to ask for others takes long."""
+    """The methods that tracing calls, of those that a class of this package has."""
     has_call = type(kind.__call__) is FunctionType  # else it is that of `type`
     return tuple(name for name in _CALLED if hasattr(kind, name) and (has_call or name != "__call__"))
 
 
-def _known(function: Any) -> Hashable:
-    """A function of this package as its own key. The code is asked, too: `functools.wraps` copies names."""
-    ours = type(function) is FunctionType and is_ours(function.__code__.co_filename)
-    if not ours or not function.__module__.startswith("chainrule."):
+@cache
+def _class(kind: type, *called: Any) -> Hashable:
+    """A class of this package, and what tracing calls of it: somebody may have put another function there."""
+    if not _is_there(kind) or not all(map(_is_ours, called)):
+        raise _UnknownError
+    return kind, *called
+
+
+@cache
+def _function(function: FunctionType) -> Hashable:
+    """A function of this package as its own key."""
+    if not _is_there(function) or not _is_ours(function):
         raise _UnknownError
     return function
+
+
+def _is_ours(function: Any) -> bool:
+    """Whether a function is of this package. The code is asked, too: `functools.wraps` copies names."""
+    ours = type(function) is FunctionType and is_ours(function.__code__.co_filename)
+    return ours and function.__module__.startswith("chainrule.")
 
 
 def _is_there(named: Any) -> bool:

@@ -36,14 +36,14 @@ class Kept:
         traced: the step, to be begun anew.
         sizes: what the evaluator knows of the model.
         runner: what the engine made of it, between two runs.
-        new: whether it was never kept before.
+        shelf: what it was taken from, while a run has it.
     """
 
     fingerprint: Fingerprint
     traced: Traced
     sizes: dict[Any, Size]
     runner: Runner
-    new: bool = True
+    shelf: dict[Hashable, Kept] | None = None
 
     def __post_init__(self) -> None:
         made = looping(self.runner)
@@ -55,22 +55,25 @@ def take(model: Any, found: Fingerprint) -> Kept | None:
     """What is kept for this fingerprint. It is taken out, so that no two runs at a time share it."""
     with _lock:
         mine = _kept.get(model)
-        return mine.pop(found.key, None) if mine is not None else None
+        kept = mine.pop(found.key, None) if mine is not None else None
+        if kept is not None:
+            kept.shelf = mine
+        return kept
 
 
 def keep(model: Any, kept: Kept) -> None:
     """Keep what a run that is over has made; for what is new, something that was not used for long may go."""
     with _lock:
-        mine = _kept.get(model) if not kept.new else None
-        if mine is not None:
-            mine[kept.fingerprint.key] = kept
-        else:
+        if kept.shelf is None:
             _add(model, kept)
+        else:
+            kept.shelf[kept.fingerprint.key] = kept
+            kept.shelf = None
 
 
 def _add(model: Any, kept: Kept) -> None:
     """Keep something new; what was kept longest goes, and what is of other parameters."""
-    kept.new, named = False, {id(x) for x in kept.fingerprint.named}
+    named = {id(x) for x in kept.fingerprint.named}
     mine = _kept.pop(model, {})
     mine[kept.fingerprint.key] = kept
     for key, other in list(mine.items()):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from chainrule.errors import NonFiniteError
 from chainrule.history import History, TrainingState
 from chainrule.sampling import Sampler
+from chainrule.training.chunks import REPORT, Chunks
 from chainrule.training.interrupts import Interrupts
 from chainrule.training.nonfinite import explain_nonfinite
 from chainrule.training.past import Past
@@ -24,11 +25,6 @@ from chainrule.training.stopping import Watch
 from chainrule.training.trace import Traced
 
 __all__ = ["Run"]
-
-REPORT = 0.1  # seconds between two reports
-FIRST = 0.1  # of that time, for the first chunk, whose speed is a guess
-AGAIN = 0.5  # the same where the speed of an earlier run is known
-CHUNK_BYTES = 2**23  # of rows gathered for one chunk
 
 
 @dataclass
@@ -55,12 +51,17 @@ class Run:
     best: tuple[list[Array], list[Array]] | None = None
     _losses: list[float] = field(default_factory=list)
     _final: Array | None = None  # the losses of all sets after the last step, if a chunk took them on its way
-    _chunk: int = 1
     _sound: bool = True  # whether the carried values were checked after the last chunk
     _reported: tuple[float, int] = (0.0, 0)
 
     def __post_init__(self) -> None:
         self._past = Past(self.traced.arrays, self.looping is not None)
+        self._drawn = self.sampler.kind != "all"
+        recorded = self.looping is not None and self.looping.recorder is not None
+        whole = recorded and not (self.callbacks or self.watch)  # which are asked after every record
+        self._chunks = Chunks(
+            self.looping, self.history.record_every, whole, self.sampler.batch_size, self.data
+        )
 
     def go(self) -> History:
         """Make the steps; whatever happens, the parameters are left as they were after a whole step."""
@@ -88,46 +89,18 @@ class Run:
         self._reported = (time.perf_counter(), self.step)
         every = self.history.record_every
         if self.looping is not None:
-            self._chunk = self._first_chunk(self.looping)
+            self._chunks.begin(self.looping, self.traced.arrays, self._drawn, self.stop - self.step)
         while self.step < self.stop:
             recorded = every > 0 and self.step % every == 0
-            periods = self._periods(every) if recorded else 0
+            periods = self._chunks.periods(self.stop - self.step) if recorded else 0
             if recorded and not periods and self._record():
                 return "early"
             if interrupted():
                 return "interrupted"
             if (recorded or self._due()) and self._report(bar):
                 return "callback"
-            self._advance(periods * every or self._count(every), periods)
+            self._advance(periods * every or self._chunks.steps(self.step, self.stop), periods)
         return "callback" if self._report(bar) else "finished"
-
-    @property
-    def _drawn(self) -> bool:
-        return self.sampler.kind != "all"
-
-    def _count(self, every: int) -> int:
-        """How many steps to make in one go: up to the next record, for about as long as a report may wait."""
-        looping = self.looping
-        row = looping.row_bytes if looping else sum(array.nbytes // max(1, len(array)) for array in self.data) or 1
-        most = max(1, CHUNK_BYTES // (row * self.sampler.batch_size))
-        count = min(self._chunk, self.stop - self.step, most)
-        return min(count, every - self.step % every) if every else count
-
-    def _first_chunk(self, looping: LoopRunner) -> int:
-        """As many steps as surely take little time; a whole period, where that does not take long."""
-        every = self.history.record_every
-        every = every if self._unwatched and every <= self.stop - self.step else 0
-        most, measured = looping.first_chunk(self.traced.arrays, self._drawn, every, REPORT)
-        return max(int(most * (AGAIN if measured else FIRST)), every if every <= most else 0, 1)
-
-    @property
-    def _unwatched(self) -> bool:
-        """Whether records can be taken without coming back: callbacks and early stopping are asked after each."""
-        return self.looping is not None and self.looping.recorder is not None and not (self.callbacks or self.watch)
-
-    def _periods(self, every: int) -> int:
-        """How many whole periods, each a record and the steps up to the next, to make in one go; 0: not even one."""
-        return self._count(0) // every if self._unwatched else 0
 
     def _advance(self, count: int, periods: int) -> None:
         began = time.perf_counter()
@@ -148,9 +121,7 @@ class Run:
         self._losses.append(ran.loss)
         if self.history.updates is not None:
             self.history.updates += ran.moved
-        seconds = max(time.perf_counter() - began, 1e-9)
-        growth = 4 if self.looping is None else 8
-        self._chunk = max(1, min(growth * self._chunk, int(REPORT * count / seconds)))
+        self._chunks.took(count, time.perf_counter() - began)
 
     def _indices(self, start: int, stop: int) -> NDArray[np.int64] | None:
         return self.sampler.draw(start, stop) if self._drawn else None
