@@ -230,8 +230,8 @@ def _run(
     sets = checked_sets(train, validation, record_on)
     every = _record_every(record_every, task.stop - task.start, len(train), sampler.batch_size)
     ready = made_ready(task, sets, every, metrics or {}, runner, verify, fallback)
-    for rows in sets:
-        check_targets(task.loss, rows.t[0], ready.evaluator.output_shape(rows))
+    for rows, shape in zip(sets, ready.shapes, strict=True):
+        check_targets(task.loss, rows.t[0], shape)
     warn_unreachable(task.model, task.loss, train.t)
     history = History(record_every=every, rows=len(train), updates=0 if task.moved is not None else None)
     if verify and not isinstance(ready.runner, ReferenceRunner):

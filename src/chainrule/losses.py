@@ -199,8 +199,8 @@ def _check_each(called: str, t: Any, good: Callable[[Any], Any], rule: str, repa
     for start in range(0, len(flat), _ROWS):
         part = flat[start : start + _ROWS]
         found = good(part)
-        if not found.all():
-            at = int(found.argmin())
+        at = int(found.argmin())
+        if not found[at]:
             width = max(1, t.size // max(1, len(t))) if t.shape else 1
             got = f"target {part[at].item()!r} in row {(start + at) // width}"
             raise TargetError(explain(called, got, rule, repair))

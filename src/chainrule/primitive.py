@@ -107,7 +107,7 @@ def _read_for(constants: Sequence[Node]) -> Mapping[str, Any]:
 def frozen(value: Any) -> np.ndarray:
     """`value` as a read-only array: what a node holds is never changed under the graph."""
     array = np.asarray(value)
-    array.flags.writeable = False
+    array.setflags(write=False)
     return array
 
 

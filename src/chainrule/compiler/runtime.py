@@ -83,7 +83,7 @@ class CompiledLoop:
         self._machine.run(arrays, periods, steps, steps if last is None else last)
 
     def trim(self) -> None:
-        """Let go of the arrays that were given, and of large memory that the next run makes anew."""
+        """Let go of large memory that the next run makes anew."""
         self._machine.trim()
 
 
@@ -104,7 +104,9 @@ class _Machine:
                 rule, repair = "this placeholder is given no value", "List it as an input: make it an argument."
                 raise OptionError(explain("a compiled function", leaf.describe(), rule, repair))
         self._arena: tuple[np.ndarray, ...] = ()
-        self._table = _Table(self.compiled)
+        self._table = (ctypes.c_void_p * sum(len(places) + 1 for places in self.compiled.places))()
+        self._address = ctypes.addressof(self._table)
+        self._sources = _sources(self.compiled)
 
     def run(
         self, arrays: Sequence[tuple[Sequence[np.ndarray], Sequence[np.ndarray] | np.ndarray]], periods: int,
@@ -116,47 +118,22 @@ class _Machine:
         given: list[Any] = []
         for leaves, (inputs, outputs) in zip(self.held, arrays, strict=True):
             given += [inputs, [np.ascontiguousarray(leaf.value) for leaf in leaves], outputs, self._arena]
-        self._table.fill(given)
-        if self.compiled.call(self._table.address, periods, steps, last):
+        for entry, group, place in self._sources:
+            self._table[entry] = aligned.address(given[group][place])
+        if self.compiled.call(self._address, periods, steps, last):
             raise _out_of_range()
 
     def trim(self) -> None:
-        """Let go of what was given, and of the arena if it is large."""
-        self._table.clear()
+        """Let go of the arena if it is large."""
         if self.compiled.arena > _LARGE:
             self._arena = ()
 
 
-class _Table:
-    """The pointers that machine code takes. Where an array that was there before lies is not asked for again."""
-
-    def __init__(self, code: Compiled):
-        self._pointers = (ctypes.c_void_p * sum(len(places) + 1 for places in code.places))()
-        self._sources = _sources(code)
-        self._arrays: Sequence[Any] = ()
-        self.address = ctypes.addressof(self._pointers)
-        self.clear()
-
-    def fill(self, given: Sequence[Sequence[Any]]) -> None:
-        """Where the arrays lie that the code reads: of every part its inputs, held leaves, outputs, arena."""
-        arrays = [given[group][place] for _, group, place in self._sources]
-        before, found = self._arrays, dict[int, int]()
-        self.clear()  # if this is interrupted, nothing is known
-        for (entry, _, _), array, known in zip(self._sources, arrays, before, strict=True):
-            if array is not known:
-                key = id(array)
-                if key not in found:
-                    found[key] = aligned.address(array)
-                self._pointers[entry] = found[key]
-        self._arrays = arrays  # alive, so that another in the place of one is another object
-
-    def clear(self) -> None:
-        """Let go of all arrays."""
-        self._arrays = [None] * len(self._sources)
-
-
 def _sources(code: Compiled) -> list[tuple[int, int, int]]:
-    """The entries of the table that are read, and where their arrays are found in what `_Table.fill` is given."""
+    """The entries of the table that are read, each with a group of arrays and a place in it.
+
+    The groups are every part's inputs, held leaves and outputs, and the arena.
+    """
     found, first = [], 0
     for part, (places, used) in enumerate(zip(code.places, code.used, strict=True)):
         named = [*places, ("arena", 0)]

@@ -7,7 +7,7 @@ the model. It holds neither the user's data nor values: parameters, states and d
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -35,6 +35,7 @@ class Kept:
         fingerprint: what it may be used for.
         traced: the step, to be begun anew.
         sizes: what the evaluator knows of the model.
+        shapes: of its output for every recorded set.
         runner: what the engine made of it, between two runs.
         shelf: what it was taken from, while a run has it.
     """
@@ -42,6 +43,7 @@ class Kept:
     fingerprint: Fingerprint
     traced: Traced
     sizes: dict[Any, Size]
+    shapes: Sequence[tuple[int, ...] | None]
     runner: Runner
     shelf: dict[Hashable, Kept] | None = None
 

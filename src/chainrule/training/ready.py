@@ -57,6 +57,7 @@ class Ready:
 
     Attributes:
         looping: the runner, if it is one that makes a chunk in one go.
+        shapes: of the model's output for every recorded set, None if it has several.
         kept: where to put it when the run is over; None: nowhere.
     """
 
@@ -64,6 +65,7 @@ class Ready:
     runner: Runner
     looping: LoopRunner | None
     evaluator: Evaluator
+    shapes: Sequence[tuple[int, ...] | None]
     kept: Kept | None
 
     def keep(self) -> None:
@@ -97,6 +99,7 @@ def made_ready(
     evaluator = Evaluator(task.model, task.loss, leaves, metrics, sizes=sizes)
     if kept is None:
         evaluator.learn(task.train, traced)
+    shapes = kept.shapes if kept is not None else [evaluator.output_shape(rows) for rows in sets]
     try:
         runner = kept.runner if kept is not None else engine(traced.step)
         runner.begin(task.data, sampler.seed)
@@ -111,8 +114,8 @@ def made_ready(
         runner.begin(task.data, sampler.seed)
         evaluator.program = Program
     if kept is None and found is not None:
-        kept = Kept(found, traced, evaluator.sizes, runner)
-    return Ready(traced, runner, made, evaluator, kept)
+        kept = Kept(found, traced, evaluator.sizes, shapes, runner)
+    return Ready(traced, runner, made, evaluator, shapes, kept)
 
 
 def _prepare(

@@ -125,7 +125,7 @@ class Evaluator:
         What of them lies in `moving` is to be read where it lies: it moves. `known` is that graph, if it was made
         before for sets of the same form.
         """
-        if self.metrics or any(self._piece_size(rows) < len(rows) for rows in sets):
+        if known is None and (self.metrics or any(self._piece_size(rows) < len(rows) for rows in sets)):
             return None
         inputs: list[Tensor] = []
         arrays: list[Array] = []
