@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from chainrule.errors import DTypeError, explain
 
-__all__ = ["DType", "Scalar", "checked", "is_float", "promote", "to_float"]
+__all__ = ["DType", "Scalar", "checked", "is_float", "is_whole", "promote", "to_float"]
 
 DType: TypeAlias = np.dtype[Any]
 Scalar: TypeAlias = bool | int | float
 
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
 INTEGERS = tuple(np.dtype(f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64))
+_WHOLE = (int, np.integer)
 SUPPORTED = frozenset((*FLOATS, *INTEGERS, np.dtype("bool")))
 
 
@@ -41,6 +42,15 @@ def checked(dtype: DTypeLike, called: str = "dtype") -> DType:
 def is_float(dtype: DType) -> bool:
     """Whether values of `dtype` can carry a derivative."""
     return dtype.kind == "f"
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether `value` is a whole number, Python's or NumPy's; a boolean is none.
+
+    >>> is_whole(3), is_whole(np.uint8(3)), is_whole(3.0), is_whole(True)
+    (True, True, False, False)
+    """
+    return isinstance(value, _WHOLE) and not isinstance(value, bool)
 
 
 def promote(*operands: DType | Scalar) -> DType:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule.dtypes import is_float
+from chainrule.dtypes import is_float, is_whole
 from chainrule.errors import DTypeError, OptionError, explain
 from chainrule.graph import tracing
 from chainrule.history import History, TrainingState
@@ -266,7 +266,7 @@ def _run(
 def _record_every(wanted: int | None, steps: int, rows: int, batch_size: int) -> int:
     if wanted is None:
         return max(math.ceil(steps / 100), math.ceil(rows / batch_size))
-    if isinstance(wanted, bool) or not isinstance(wanted, int | np.integer) or wanted < 0:
+    if not is_whole(wanted) or wanted < 0:
         raise OptionError(explain("fit", f"record_every={wanted!r}", "it is a whole number, 0 for no records"))
     return int(wanted)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
-from chainrule.dtypes import checked
+from chainrule.dtypes import checked, is_whole
 from chainrule.errors import OptionError, explain
 from chainrule.functions import floor, ndtri
 from chainrule.primitives import random as _random
@@ -102,7 +102,7 @@ def seeded(seed: int | None) -> int:
     """`seed`, or fresh entropy from the operating system for None."""
     if seed is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+    if not is_whole(seed) or not 0 <= seed < 2**63:
         raise OptionError(
             explain(
                 "seed",

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from chainrule.dtypes import is_whole
 from chainrule.errors import ShapeError, TraceError, explain
 from chainrule.graph import Node, Shape, user_line
 from chainrule.primitive import Primitive, constant
@@ -33,7 +34,7 @@ def shapes_of(*operands: Node) -> str:
 
 def normalized(axis: int, ndim: int, called: str, *operands: Node) -> int:
     """`axis` as a number from 0 to ndim - 1."""
-    if not isinstance(axis, int | np.integer) or isinstance(axis, bool):
+    if not is_whole(axis):
         raise ShapeError(explain(call_site(called, *operands), f"axis {axis!r}", "an axis is a whole number"))
     if not -ndim <= axis < ndim:
         raise ShapeError(

@@ -37,8 +37,10 @@ def check_data(x: ArrayLike, t: ArrayLike | None = None, *, name: str = "x") -> 
             got = f"{name} is {x.shape}, t is {t.shape}"
             repair = "Give every row of data its target."
             raise ShapeError(explain(f"check of {name} and t", got, f"{len(x)} rows are not {len(t)}", repair))
-        _check_finite(t, "t")
-    _check_finite(x, name)
+        if not is_finite(t):
+            _refuse_infinite(t, "t")
+    if not is_finite(x):
+        _refuse_infinite(x, name)
 
 
 def _check_form(array: NDArray[Any], name: str) -> None:
@@ -57,9 +59,7 @@ def _check_form(array: NDArray[Any], name: str) -> None:
         raise DataError(explain(called, got, "there is nothing in it", "Check how it was read and selected."))
 
 
-def _check_finite(array: NDArray[Any], name: str) -> None:
-    if is_finite(array):
-        return
+def _refuse_infinite(array: NDArray[Any], name: str) -> None:
     for start, rows in _chunks(array):
         if not is_finite(rows):
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(rows))[0])

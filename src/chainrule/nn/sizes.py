@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numbers
-
+from chainrule.dtypes import is_whole
 from chainrule.errors import OptionError, explain
 
 __all__ = ["whole"]
@@ -15,7 +14,7 @@ def whole(called: str, name: str, value: object) -> int:
     >>> whole("Linear", "inputs", 3)
     3
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+    if not is_whole(value) or value < 1:
         repair = f"Write {name}={int(value)}." if isinstance(value, float) and value.is_integer() and value >= 1 else ""
         raise OptionError(explain(called, f"{name} = {value!r}", "it is a whole number, at least 1", repair))
     return int(value)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from chainrule import losses
 from chainrule.data.checks import check_data
+from chainrule.dtypes import is_whole
 from chainrule.errors import DataError, OptionError, ShapeError, explain
 from chainrule.history import TrainingState
 from chainrule.nn import output_range
@@ -87,9 +88,10 @@ def arrays_of(value: Any, name: str) -> tuple[Array, ...]:
     given = value if isinstance(value, tuple) else (value,)
     if not given:
         raise DataError(explain("fit", f"{name} is an empty tuple", "there is nothing to train on"))
-    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in given):
-        repair = "Leave those rows out, or fill them: x.filled(0.0)."
-        raise DataError(explain("fit", f"{name} is a masked array", "masked elements have no value", repair))
+    for part in given:
+        if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):
+            repair = "Leave those rows out, or fill them: x.filled(0.0)."
+            raise DataError(explain("fit", f"{name} is a masked array", "masked elements have no value", repair))
     return tuple(map(np.asarray, given))
 
 
@@ -160,7 +162,7 @@ def plan_steps(
 ) -> tuple[Sampler, int, int]:
     """How rows are drawn, and the steps from which and to which: the meaning of a call's options."""
     for name, value in (("steps", steps), ("epochs", epochs), ("batch_size", batch_size)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
+        if value is not None and not (is_whole(value) and value >= 1):
             raise OptionError(explain("fit", f"{name}={value!r}", "it is a whole number of at least 1"))
     start = resume.step if resume is not None else 0
     if resume is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,33 +39,32 @@ class CompiledRunner:
     def __init__(self, step: Step):
         require()
         self.recorder: Recorder | None = None
+        self.recorded: Sequence[Array] = ()
         self.compiled: Compiled | None = None
         self.row_bytes = 8
         self._step = step
         self._loops: dict[bool, CompiledLoop] = {}  # without and with records
+        self._record: CompiledProgram | None = None  # of a run whose loop has none
         self._counts = False  # whether a step asks for its number; known once there is a loop
         self._pace: dict[int, float] = {}  # seconds a step took, by how often a record was taken (0: never)
         self._drawn = True
-        self._after: list[Array | None] = []  # where carried values go that cannot be written over the old ones
+        self._after: list[Array] = []  # where carried values go that cannot be written over the old ones
         self._data: Sequence[Array] = ()
-        self._ready: list[bool] | None = None  # which data are read where they lie; known once a run began
+        self._all: Sequence[Array] = ()  # the data as the machine code reads them, once a step has read all of them
+        self._ready: list[bool] = []  # which data are read where they lie; known once a run began
         self._seed = np.zeros((), np.int64)
 
     def begin(self, data: Sequence[Array], seed: int) -> None:
         """A run begins, over the rows of `data`."""
         self._data, self._seed = data, np.array(seed, np.int64)
-        if self._ready is None:
+        if not self._ready:
             self._ready = [_ready(array, leaf) for array, leaf in zip(data, self._step.rows, strict=True)]
             gathered = [array for array, ready in zip(data, self._ready, strict=True) if not ready]
-            self.row_bytes += sum(array.nbytes // max(1, len(array)) for array in gathered)
+            self.row_bytes = 8 + sum(array.nbytes // max(1, len(array)) for array in gathered)
 
     def end(self) -> None:
         """The run is over: let go of its data, and of large memory."""
-        self._data, self._after = (), []
-        for cached in ("_all", "_record"):
-            self.__dict__.pop(cached, None)
-        if self.recorder is not None:
-            self.recorder = self.recorder.over()
+        self._data, self._all, self._after, self.recorded, self._record = (), (), [], (), None
         for loop in self._loops.values():
             loop.trim()
 
@@ -105,17 +103,13 @@ class CompiledRunner:
         recorder = self.recorder
         assert recorder is not None
         if True not in self._loops:
-            return np.array(self._record(*arrays.whole[: len(recorder.leaves)], *recorder.arrays))
+            if self._record is None:
+                self._record = CompiledProgram([*recorder.leaves, *recorder.inputs], recorder.losses)
+            return np.array(self._record(*arrays.whole[: len(recorder.leaves)], *self.recorded))
         rows = np.zeros((0, self._step.rows[0].shape[0]), np.int64) if self._drawn else None
         taken = self._run(arrays, rows, 0, 0, 0, recorder, True).final
         assert taken is not None
         return taken
-
-    @cached_property
-    def _record(self) -> CompiledProgram:
-        recorder = self.recorder
-        assert recorder is not None
-        return CompiledProgram([*recorder.leaves, *recorder.inputs], recorder.losses)
 
     def _run(
         self, arrays: Arrays, indices: NDArray[np.int64] | None, first: int, steps: int, periods: int,
@@ -135,7 +129,7 @@ class CompiledRunner:
             loop.run(inputs, outputs, steps, periods)
         else:
             taken = np.empty((len(recorder.losses), periods + final))
-            record = [*arrays.whole[: len(recorder.leaves)], *recorder.arrays], taken
+            record = [*arrays.whole[: len(recorder.leaves)], *self.recorded], taken
             loop.run(inputs, outputs, steps, periods + final, record, 0 if final else steps)
             records, last = taken[:, :periods], taken[:, -1] if final else None
         return Ran(float(total) / max(1, count), int(moved), records, last)
@@ -143,15 +137,12 @@ class CompiledRunner:
     def _rows(self, indices: NDArray[np.int64] | None) -> Sequence[Array]:
         """The data as the machine code reads them."""
         if indices is None:
+            self._all = self._all or [_native(a, leaf) for a, leaf in zip(self._data, self._step.rows, strict=True)]
             return self._all
         return [
-            array if ready else np.ascontiguousarray(array[indices], leaf.dtype)
+            array if ready else _native(array[indices], leaf)
             for array, ready, leaf in zip(self._data, self._ready, self._step.rows, strict=True)
         ]
-
-    @cached_property
-    def _all(self) -> list[Array]:
-        return [np.ascontiguousarray(a, leaf.dtype) for a, leaf in zip(self._data, self._step.rows, strict=True)]
 
     def _loop(self, arrays: Arrays, drawn: bool, recorded: bool) -> CompiledLoop:
         if recorded not in self._loops:
@@ -198,6 +189,11 @@ class CompiledRunner:
         loop = Loop(tuple(carried.items()), frozenset(streamed), summed=summed, finite=finite)
         record = Part((*recorder.leaves, *recorder.inputs), recorder.losses) if recorder is not None else None
         return CompiledLoop(Part(inputs, [*written, *outputs]), loop, Rows(read, written), record)
+
+
+def _native(array: Array, leaf: Tensor) -> Array:
+    """The same values as machine code reads them."""
+    return np.ascontiguousarray(array, leaf.dtype)
 
 
 def _ready(array: Array, leaf: Tensor) -> bool:

@@ -76,7 +76,7 @@ class Fingerprint:
 
     def _object(self, value: Any) -> Hashable:
         """An object of this package by its attributes; one that was seen before by where that was."""
-        kind = type(value)
+        kind: Any = type(value)
         if id(value) in self._places:
             return "again", self._places[id(value)]
         self._places[id(value)] = len(self._places)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -50,7 +50,7 @@ class Kept:
     def __post_init__(self) -> None:
         made = looping(self.runner)
         _without_values(self.traced.step, made.recorder if made is not None else None)
-        self.traced = replace(self.traced, arrays=Arrays([]), gradients={}, outputs=())
+        self.traced = self.traced._replace(arrays=Arrays([]), gradients={}, outputs=())
 
 
 def take(model: Any, found: Fingerprint) -> Kept | None:

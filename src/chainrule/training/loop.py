@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -59,9 +59,7 @@ class Run:
         self._drawn = self.sampler.kind != "all"
         recorded = self.looping is not None and self.looping.recorder is not None
         whole = recorded and not (self.callbacks or self.watch)  # which are asked after every record
-        self._chunks = Chunks(
-            self.looping, self.history.record_every, whole, self.sampler.batch_size, self.data
-        )
+        self._chunks = Chunks(self.looping, self.history.record_every, whole, self.sampler.batch_size, self.data)
 
     def go(self) -> History:
         """Make the steps; whatever happens, the parameters are left as they were after a whole step."""
@@ -179,7 +177,7 @@ class Run:
     def _explained(self, bad: int) -> NonFiniteError:
         """The error of the step `bad`, before which the values stand."""
         part = self._indices(bad, bad + 1)
-        traced = replace(self.trace(), arrays=self.traced.arrays)  # a kept one names the lines of an earlier call
+        traced = self.trace()._replace(arrays=self.traced.arrays)  # a kept one names the lines of an earlier call
         error = explain_nonfinite(self.called, traced, self.data, part, bad, self.sampler.seed)
         error.history = self.history
         return error

@@ -33,7 +33,7 @@ class Past:
     def __init__(self, arrays: Arrays, in_place: bool):
         self.step = -1
         self._arrays, self._in_place = arrays, in_place
-        self._large = in_place and sum(array.nbytes for array in arrays.whole) > SMALL
+        self._large = in_place and sum([array.nbytes for array in arrays.whole]) > SMALL
         self._next = 0.0  # when to keep large ones again
         self._whole: list[Array] = []
         self._own = False  # whether they are copies that nobody else has

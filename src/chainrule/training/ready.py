@@ -5,8 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from chainrule.compile import FallbackWarning
 from chainrule.errors import CompileError, MissingExtraError
@@ -22,8 +21,7 @@ from chainrule.training.trace import Traced
 __all__ = ["Ready", "Task", "made_ready"]
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """What is to be trained.
 
     Attributes:
@@ -44,7 +42,7 @@ class Task:
     start: int
     stop: int
 
-    @cached_property
+    @property
     def data(self) -> list[Array]:
         """The arrays of which a step reads rows."""
         weights = [self.train.weights] if self.train.weights is not None else []
@@ -124,7 +122,8 @@ def _prepare(
     """Give a runner its records; where there is a fallback, compile it now."""
     evaluator.program = _either(made.program) if fallback else made.program
     if every:
-        made.recorder = evaluator.graph(sets, task.moved, made.recorder)
+        found = evaluator.graph(sets, task.moved, made.recorder)
+        made.recorder, made.recorded = found if found is not None else (None, ())
     if fallback:
         made.first_chunk(traced.arrays, task.sampler.kind != "all", every, seconds=1.0)
 

@@ -119,8 +119,8 @@ class Evaluator:
 
     def graph(
         self, sets: Sequence[Rows], moving: Array | None = None, known: Recorder | None = None
-    ) -> Recorder | None:
-        """The mean losses over `sets` as one graph, if it is small enough to be evaluated in one go.
+    ) -> tuple[Recorder, Sequence[Array]] | None:
+        """The mean losses over `sets` as one graph, if it is small enough to be evaluated in one go, and its arrays.
 
         What of them lies in `moving` is to be read where it lies: it moves. `known` is that graph, if it was made
         before for sets of the same form.
@@ -142,9 +142,7 @@ class Evaluator:
             if known is None:
                 leaves, mean = self._mean(rows, x, t)
                 inputs, means = [*inputs, *leaves], [*means, mean]
-        if known is not None:
-            return known.over(*arrays)
-        return Recorder(tuple(self.leaves), tuple(inputs), tuple(arrays), tuple(means))
+        return Recorder(self.leaves, inputs, means) if known is None else known, arrays
 
     def _mean(self, rows: Rows, x: Sequence[Array], t: Sequence[Array]) -> tuple[list[Tensor], Tensor]:
         """The mean loss of `rows` as a graph: its leaves, of which the last two are weights and their sum, if any."""

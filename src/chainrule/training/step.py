@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,8 +76,7 @@ class Arrays:
     moving: list[Array] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Ran:
+class Ran(NamedTuple):
     """What a chunk of steps gave besides the carried values.
 
     Attributes:
@@ -93,18 +92,12 @@ class Ran:
     final: Array | None = None
 
 
-@dataclass(frozen=True)
-class Recorder:
-    """The records as a graph: `leaves` get the first carried values (the parameters), `inputs` the arrays."""
+class Recorder(NamedTuple):
+    """The records as a graph: `leaves` get the first carried values (the parameters), `inputs` what is recorded."""
 
-    leaves: tuple[Tensor, ...]
-    inputs: tuple[Tensor, ...]
-    arrays: tuple[Array, ...]
-    losses: tuple[Tensor, ...]
-
-    def over(self, *arrays: Array) -> Recorder:
-        """The same graph, of other arrays."""
-        return Recorder(self.leaves, self.inputs, arrays, self.losses)
+    leaves: Sequence[Tensor]
+    inputs: Sequence[Tensor]
+    losses: Sequence[Tensor]
 
 
 class Runner(Protocol):
@@ -135,11 +128,13 @@ class LoopRunner(Runner, Protocol):
 
     Attributes:
         recorder: records that it can take on its way, without coming back for each; set before the first step, if at
-            all. In another run it is the same graph, of other arrays.
+            all, and the same in another run.
+        recorded: the arrays of `recorder.inputs` in this run.
         program: evaluates other graphs, as `evaluate.Program`.
     """
 
     recorder: Recorder | None
+    recorded: Sequence[Array]
     program: Callable[[Sequence[Node], Sequence[Node]], Callable[..., list[Array]]]
 
     @property
@@ -168,7 +163,7 @@ class LoopRunner(Runner, Protocol):
 
 def looping(runner: Runner) -> LoopRunner | None:
     """The runner, if it is one that makes a chunk in one go."""
-    return cast(LoopRunner, runner) if hasattr(runner, "run_recorded") else None
+    return runner if hasattr(runner, "run_recorded") else None  # type: ignore[return-value]
 
 
 class Engine(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,7 @@ _RETURN = "Add the `return` that is missing at the end of what it computes."
 Clip = Callable[[list[Tensor]], list[Tensor]]
 
 
-@dataclass(frozen=True)
-class Traced:
+class Traced(NamedTuple):
     """A step, the values it starts from, and what its parts are to the user.
 
     Attributes:
