@@ -132,7 +132,7 @@ def given_indices(value: ArrayLike, rows: int) -> Indices:
     if found.ndim not in (1, 2) or not found.size:
         raise ShapeError(explain("sampling", f"an array of {found.shape}", "it is (steps,) or (steps, batch)"))
     wide = np.ascontiguousarray(found, np.int64)
-    if wide.view(np.uint64).max() >= rows:  # a negative number is a large one
+    if np.maximum.reduce(wide.view(np.uint64), axis=None) >= rows:  # a negative number is a large one
         where = tuple(int(i) for i in np.argwhere((found < 0) | (found >= rows))[0])
         rule = f"there are {rows} rows, counted from 0"
         raise OptionError(explain("sampling", f"row {int(found[where])} at position {where}", rule))

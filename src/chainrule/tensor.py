@@ -325,9 +325,9 @@ class Parameter(Tensor):
         >>> w.value is array, array.flags.writeable
         (True, False)
         """
-        plain = owns(array) and array.flags.c_contiguous
-        if plain and (array.shape, array.dtype) == (self.shape, self.dtype):
-            self._stored = frozen(array)
+        if array.shape == self.shape and array.dtype == self.dtype and array.flags.c_contiguous and owns(array):
+            array.setflags(write=False)
+            self._stored = array
         else:
             self.value = array
 

@@ -21,6 +21,7 @@ __all__ = ["CompiledRunner"]
 FLOPS = 1e9  # a second: few enough that the first chunk of a run surely takes no longer than it may
 LEAST = 50.0  # operations that a step costs besides
 MEASURED = 1e-3  # seconds that steps take together, at least, for their pace to be known
+_NONE = np.empty(0, np.int64)  # the numbers of steps, where nobody asks
 
 
 class CompiledRunner:
@@ -118,7 +119,7 @@ class CompiledRunner:
         n, count, drawn = len(arrays.whole), steps * periods, indices is not None
         loop, after = self._loop(arrays, drawn, recorder is not None), self._after
         total, moved = np.zeros(()), np.zeros((), np.int64)
-        numbers = np.arange(first, first + count if self._counts else first)
+        numbers = np.arange(first, first + count) if self._counts else _NONE
         inputs = [*arrays.whole, *arrays.moving, *self._rows(indices), numbers, self._seed]
         outputs = [*after[:n], total, *([moved] if self._step.moved is not None else [])]
         if indices is not None:

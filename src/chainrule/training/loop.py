@@ -193,7 +193,7 @@ class Run:
         metrics: dict[str, dict[str, float]] = {}
         if self.looping is not None and self.looping.recorder is not None:
             taken = self._final if self._final is not None else self.looping.record(self.traced.arrays)
-            return dict(zip((rows.name for rows in self.sets), taken.tolist(), strict=True)), metrics
+            return {rows.name: loss for rows, loss in zip(self.sets, taken.tolist(), strict=True)}, metrics
         values = self.traced.arrays.whole[: len(self.evaluator.leaves)]
         for rows in self.sets:
             losses[rows.name], found = self.evaluator.evaluate(values, rows)

@@ -131,8 +131,8 @@ class Evaluator:
         arrays: list[Array] = []
         means: list[Tensor] = []
         for rows in sets:
-            x, t = rows.all_of(rows.x), rows.all_of(rows.t)
-            native = [_native(array) for array in (*x, *t)]
+            data = rows.all_of((*rows.x, *rows.t))
+            native = [_native(array) for array in data]
             if moving is not None and rows.x[0] is moving and not np.shares_memory(native[0], moving):
                 return None
             if rows.weights is not None:
@@ -140,7 +140,7 @@ class Evaluator:
                 native += [np.ascontiguousarray(w, np.float64), np.array(w.sum(dtype=np.float64))]
             arrays += native
             if known is None:
-                leaves, mean = self._mean(rows, x, t)
+                leaves, mean = self._mean(rows, data[: len(rows.x)], data[len(rows.x) :])
                 inputs, means = [*inputs, *leaves], [*means, mean]
         return Recorder(self.leaves, inputs, means) if known is None else known, arrays
 
