@@ -49,6 +49,14 @@ def _is_plain(kernel: Kernel) -> bool:
     return kernel.ordered is None and not kernel.zeroes and fresh
 
 
+def _writes_back(kernel: Kernel, other: Kernel) -> bool:
+    """Whether it writes one row of an input, of which `other` reads no element but the one that is written."""
+    (write,), whole = kernel.writes, kernel.ordered is None and not kernel.zeroes
+    one = all(var.value is None or not var.value.needs for var, _ in write.place.terms)
+    apart = all(place == write.place for buffer, place in reads(other) if buffer is write.target)
+    return whole and one and apart and write.target.kind == "input" and not write.adds
+
+
 def _overwritten(kernel: Kernel, other: Kernel) -> bool:
     """Whether `kernel` writes what `other` reads or writes."""
     mine = set(targets(kernel))
@@ -60,7 +68,9 @@ def _joins(other: Kernel, kernel: Kernel) -> bool:
         return False
     if other.alone or kernel.alone:
         return False
-    if not (_is_plain(other) and _is_plain(kernel)) or len(other.writes) >= _MOST:
+    if not _is_plain(other) or len(other.writes) >= _MOST:
+        return False
+    if not _is_plain(kernel) and not (len(kernel.writes) == 1 and _writes_back(kernel, other)):
         return False
     if vector_axis(other) is not vector_axis(kernel):
         return False
@@ -89,11 +99,11 @@ def without_unread(kernels: Sequence[Kernel]) -> list[Kernel]:
 
 
 def _kept(kernel: Kernel, i: int, readers: dict[Buffer, set[int]]) -> Kernel:
-    if not _is_plain(kernel):
+    if kernel.ordered is not None or kernel.zeroes:
         return kernel
 
     def kept(write: Write) -> Write:
-        alone = write.target.kind == "arena" and readers.get(write.target, set()) <= {i}
+        alone = write.target.kind == "arena" and not write.adds and readers.get(write.target, set()) <= {i}
         return replace(write, stored=not alone)
 
     return kernel.with_writes(kept)

@@ -40,6 +40,7 @@ class _Scheduler:
         self.operands: dict[Node, Operand] = {}
         self.turned: dict[Node, Operand] = {}  # transposed copies
         self.spaces: dict[tuple[int, ...], tuple[Var, ...]] = {}
+        self.row_numbers: dict[tuple[int, int], Var] = {}
         self.readers = {x: node.path for node in reversed(self.order) for x in node.inputs if x.is_leaf}
 
     def run(self) -> Schedule:
@@ -187,15 +188,17 @@ class _Scheduler:
         return lambda index: lower(operands, index, **node.attrs)
 
     def _some_rows(self, leaf: Node, whole: Node, numbers: Node) -> Operand:
-        size, array, at = whole.shape[0], self.operands[whole], self.operands[numbers]
-        return Operand(
-            leaf.shape, leaf.dtype, lambda index: array[(Var(size, at[index[:1]], trusted=True), *index[1:])]
-        )
+        array = self.operands[whole]
+        return Operand(leaf.shape, leaf.dtype, lambda index: array[(self._row(whole, numbers, index), *index[1:])])
+
+    def _row(self, whole: Node, numbers: Node, index: tuple[Affine, ...]) -> Var:
+        """The row of `whole` that the first number of `index` stands for; the same variable wherever it is asked for."""
+        size, at = whole.shape[0], self.operands[numbers][index[:1]]
+        return self.row_numbers.setdefault((size, id(at)), Var(size, at, trusted=True))
 
     def _write_rows(self, node: Node, whole: Node, numbers: Node) -> None:
         space, index = self._space(node.shape)
-        row = Var(whole.shape[0], self.operands[numbers][index[:1]], trusted=True)
-        place = _offset([affine(row), *index[1:]], strides_of(whole.shape))
+        place = _offset([affine(self._row(whole, numbers, index)), *index[1:]], strides_of(whole.shape))
         value = self.operands[node][index]
         self._add(space, Write(self.found.views[whole], place, value, node))
 
