@@ -21,6 +21,7 @@ class Loop:
         streamed_out: outputs of which step k writes the k-th piece.
         summed: outputs, one number each, whose values in all steps are added to what is there.
         finite: inputs that hold no NaN and no infinity.
+        held_finite: whether the leaves that hold their own values are such, too.
     """
 
     carried: tuple[tuple[int, int], ...] = ()
@@ -28,6 +29,7 @@ class Loop:
     streamed_out: frozenset[int] = frozenset()
     summed: frozenset[int] = frozenset()
     finite: frozenset[int] = frozenset()
+    held_finite: bool = False
 
 
 def carried_buffers(found: Schedule, loop: Loop | None) -> list[tuple[Buffer, Buffer]]:

@@ -1,4 +1,4 @@
-"""Updates by nothing are left out: where a foretold condition does not hold, what it multiplies is 0.
+"""Updates by nothing are left out: where a condition does not hold, what it multiplies is 0.
 
 A hinge's step is made for few rows in the end; at the others the next one need not wait for weights that do not change.
 """
@@ -6,10 +6,9 @@ A hinge's step is made for few rows in the end; at the others the next one need 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from chainrule.compiler.axes import is_scalar
 from chainrule.compiler.carried import Loop, in_place
 from chainrule.compiler.kernels import Buffer, Kernel, Schedule, Write, reads
 from chainrule.compiler.rewriting import Rewriting
@@ -17,84 +16,122 @@ from chainrule.formula import Expr, const
 
 __all__ = ["idle_apart"]
 
+_MOST = 16  # conditions that are tried
+_ZERO_OF_ZEROS = frozenset((
+    "negative", "absolute", "add", "subtract", "maximum", "minimum", "cast", "not_equal", "greater", "less",
+))  # fmt: skip
+
 
 def idle_apart(found: Schedule, loop: Loop) -> list[Kernel]:
-    """The kernels, with what changes nothing where a foretold condition does not hold apart, for where it does.
+    """The kernels, with what changes nothing where a condition does not hold apart, for where it does.
 
     That is what lies over what it is computed from, if it is that plus or minus a product with the condition as 0 or 1.
     """
-    bits = {id(expr): expr for kernel in found.kernels for expr in kernel.expressions if expr.op == "foretold"}
-    if len(bits) != 1:
-        return found.kernels
-    (bit,), over = bits.values(), in_place(found, loop)
-    finite = {b for b in found.buffers if b.kind == "input" and b.place in loop.finite}
-    idle = _Idle(found.kernels, bit, over, finite).writes
-    changed = {write.target: over[write.target] for write in idle if write.target in over}
-    read = {buffer for buffer, _ in reads(Kernel((), (), only=bit.args[0]))}
-    if not changed or not read.isdisjoint(changed.values()):  # where it stands the condition is to be the same
-        return found.kernels
+    bits = {id(expr): expr for kernel in found.kernels for expr in kernel.expressions if _is_bit(expr)}
+    foretold = [bit for bit in bits.values() if bit.op == "foretold"]
+    for bit in (foretold or list(bits.values()))[:_MOST]:
+        kernels = _apart(found, loop, bit)
+        if kernels is not None:
+            return kernels
+    return found.kernels
+
+
+def _is_bit(expr: Expr) -> bool:
+    """Whether it is one condition as a number, not one for each element or for each term of a sum."""
+    cast = expr.op == "cast" and expr.dtype.kind == "f" and expr.args[0].dtype.kind == "b"
+    return (cast or expr.op == "foretold") and not expr.needs
+
+
+def _apart(found: Schedule, loop: Loop, bit: Expr) -> list[Kernel] | None:
+    """The kernels for one condition; None where nothing hangs on it alone, or it would not be the same later on."""
+    over = in_place(found, loop)
+    idle = _Idle(found, loop, bit, over)
+    changed = {over.get(write.target, write.target) for write in idle.updates}
+    read = {buffer for buffer, _ in reads(Kernel((), (), only=bit))}
+    if not changed or not read.isdisjoint(changed):
+        return None
     kernels = list(_stored(_joined([part for kernel in found.kernels for part in _parts(kernel, idle, bit)])))
     after = in_place(replace(found, kernels=kernels), loop)
-    return kernels if changed.items() <= after.items() else found.kernels  # cut apart some may no longer lie there
+    lies = all(write.target not in over or write.target in after for write in idle.updates)
+    return kernels if lies else None  # cut apart some may no longer lie there
 
 
 class _Idle:
-    """Which writes change nothing where `bit` is 0.
+    """Which writes are for nothing where `bit` is 0.
 
     Attributes:
-        writes: updates of what is carried, and what only they read.
+        updates: those of what is carried, and of rows that move, by nothing.
+        zeros: totals to which 0 is added.
+        writes: these, and all that only they read.
 
     Args:
         over: results that lie over what they are computed from.
-        finite: what holds no NaN and no infinity, of which 0 times would not be 0.
     """
 
-    def __init__(self, kernels: Sequence[Kernel], bit: Expr, over: Mapping[Buffer, Buffer], finite: Collection[Buffer]):
-        self.bit, self.over, self.finite = bit, over, {*finite}
-        self.zero: set[Buffer] = set()
-        writes = [(kernel, write) for kernel in kernels for write in kernel.written]
-        needed: set[Buffer] = set()  # what others read is written always
-        while True:
-            self.zero.clear()
-            self.writes = {w for kernel, w in writes if is_scalar(kernel) and not w.adds and self._is_idle(w, needed)}
-            others = [replace(kernel, writes=(w,), beside=()) for kernel, w in writes if w not in self.writes]
-            found = {buffer for other in others for buffer, _ in reads(other)} & self.zero
-            if not found:
-                return
-            needed |= found
-
-    def _is_idle(self, write: Write, needed: Collection[Buffer]) -> bool:
-        if write.target in self.over:
-            return self._is_update(write)
-        if write.target.kind != "arena" or write.target.size > 1 or write.target in needed:
-            return False
-        if self._is_zero(write.value):
-            self.zero.add(write.target)
-        elif self._is_finite(write.value):
-            self.finite.add(write.target)
-        return write.target in self.zero
+    def __init__(self, found: Schedule, loop: Loop, bit: Expr, over: Mapping[Buffer, Buffer]):
+        self.bit, self.over = bit, over
+        self.known = {b for b in found.buffers if b.kind == "input" and b.place in loop.finite}
+        self.known |= {b for b in found.buffers if b.kind == "held" and loop.held_finite}
+        self.to: dict[Buffer, list[Write]] = {}
+        for kernel in found.kernels:
+            for write in kernel.written:
+                self.to.setdefault(write.target, []).append(write)
+        self._zero: dict[int, bool] = {}
+        self._finite: dict[int, bool] = {}
+        free = {write for kernel in found.kernels if _may_be_left(kernel) for write in kernel.writes if not write.adds}
+        summed = {b for b in found.buffers if b.kind == "output" and b.place in loop.summed}
+        self.updates = {write for write in free if self._is_update(write)}
+        self.zeros = {write for write in free if write.target in summed and self._is_zero(write.value)}
+        self.writes = self.updates | self.zeros | {write for write in free if write.target.kind == "arena"}
+        condition = Kernel((), (), only=bit)
+        while True:  # what others read is written always
+            others = [_without(kernel, self.writes) for kernel in found.kernels]
+            needed = {buffer for kernel in [*others, condition] for buffer, _ in reads(kernel)}
+            left = {write for write in self.writes if write.target.kind != "arena" or write.target not in needed}
+            if left == self.writes:
+                break
+            self.writes = left
 
     def _is_update(self, write: Write) -> bool:
         """Whether it is what is there, plus or minus 0."""
-        if write.value.op not in ("add", "subtract"):
+        value, there = self._seen(write.value), (self.over.get(write.target, write.target), write.place)
+        if there[0].kind != "input" or value.op not in ("add", "subtract"):
             return False
-        before, change = write.value.args
-        there = self.over[write.target], write.place
-        if write.value.op == "add" and before.data != there:
+        before, change = value.args
+        if value.op == "add" and before.data != there:
             before, change = change, before
         return before.op == "read" and before.data == there and self._is_zero(change)
 
+    def _seen(self, expr: Expr) -> Expr:
+        """What a read gives, if that is written once, at the same place."""
+        writes = self.to.get(expr.data[0], []) if expr.op == "read" else []
+        if len(writes) == 1 and writes[0].target.kind == "arena" and writes[0].place == expr.place:
+            return writes[0].value
+        return expr
+
     def _is_zero(self, expr: Expr) -> bool:
+        if id(expr) not in self._zero:
+            self._zero[id(expr)] = self._makes_zero(expr)
+        return self._zero[id(expr)]
+
+    def _makes_zero(self, expr: Expr) -> bool:
         if expr is self.bit:
             return True
         if expr.op == "read":
-            return expr.data[0] in self.zero
+            return self._all_written(expr.data[0], self._is_zero)
+        if expr.op == "const":
+            return not expr.data
         if expr.op == "multiply":
             a, b = expr.args
             return (self._is_zero(a) and self._is_finite(b)) or (self._is_zero(b) and self._is_finite(a))
-        return expr.op in ("negative", "add", "subtract") and all(map(self._is_zero, expr.args))
+        return expr.op in _ZERO_OF_ZEROS and all(map(self._is_zero, expr.args))
 
     def _is_finite(self, expr: Expr) -> bool:
+        if id(expr) not in self._finite:
+            self._finite[id(expr)] = self._stays_finite(expr)
+        return self._finite[id(expr)]
+
+    def _stays_finite(self, expr: Expr) -> bool:
         """Of products only those by a constant that makes nothing larger."""
         if expr.op == "multiply":
             a, b = sorted(expr.args, key=lambda arg: arg.op != "const")
@@ -102,21 +139,36 @@ class _Idle:
         if expr.op == "cast":
             return expr.args[0].dtype.kind in "iub"
         if expr.op == "read":
-            return expr.data[0] in self.finite
+            return expr.data[0] in self.known or self._all_written(expr.data[0], self._is_finite)
         if expr.op == "const":
             return math.isfinite(expr.data)
-        return expr.op == "negative" and self._is_finite(expr.args[0])
+        return expr.op == "foretold" or (expr.op == "negative" and self._is_finite(expr.args[0]))
+
+    def _all_written(self, buffer: Buffer, holds: Callable[[Expr], bool]) -> bool:
+        """Whether all that is written to a buffer of the step's own is of a kind."""
+        writes = self.to.get(buffer, []) if buffer.kind == "arena" else []
+        return bool(writes) and all(not write.adds and holds(write.value) for write in writes)
 
 
-def _parts(kernel: Kernel, idle: Collection[Write], bit: Expr) -> list[Kernel]:
+def _without(kernel: Kernel, writes: Collection[Write]) -> Kernel:
+    return replace(kernel, writes=tuple([write for write in kernel.writes if write not in writes]))
+
+
+def _may_be_left(kernel: Kernel) -> bool:
+    """Whether it is one loop nest, of which a part can be left out."""
+    return not (kernel.alone or kernel.zeroes or kernel.beside or kernel.tiles or kernel.ordered)
+
+
+def _parts(kernel: Kernel, idle: _Idle, bit: Expr) -> list[Kernel]:
     """A kernel cut between writes that are idle and others; in the former the condition holds."""
     found: list[Kernel] = []
     for write in kernel.writes:
-        only = bit.args[0] if write in idle else None
+        only = bit if write in idle.writes else None
+        made = replace(write, else_zero=write in idle.zeros)
         if found and found[-1].only is only:
-            found[-1] = replace(found[-1], writes=(*found[-1].writes, write))
+            found[-1] = replace(found[-1], writes=(*found[-1].writes, made))
         else:
-            found.append(replace(kernel, writes=(write,), only=only))
+            found.append(replace(kernel, writes=(made,), only=only))
     holds = [(bit, const(1, bit.dtype)), *((x, _other(x, bit)) for x in kernel.expressions if _is_times(x, bit))]
     rewriting = Rewriting(holds)
     return [part if part.only is None else rewriting.kernel(part) for part in found]
@@ -135,7 +187,8 @@ def _joined(kernels: Sequence[Kernel]) -> list[Kernel]:
     """Neighbors for one condition as one kernel."""
     found: list[Kernel] = []
     for kernel in kernels:
-        if found and kernel.only is not None and found[-1].only is kernel.only:
+        alike = found and found[-1].only is kernel.only and found[-1].space == kernel.space
+        if alike and kernel.only is not None:
             found[-1] = replace(found[-1], writes=(*found[-1].writes, *kernel.writes))
         else:
             found.append(kernel)

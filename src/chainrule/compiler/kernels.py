@@ -35,7 +35,10 @@ class Buffer:
 
 @dataclass(frozen=True, eq=False)
 class Write:
-    """target[place] = value (or += value, where it `adds`); not `stored`: only the kernel itself reads it."""
+    """target[place] = value (or += value, where it `adds`); not `stored`: only the kernel itself reads it.
+
+    `else_zero`: a target of one element, which is 0 where the condition of its kernel does not hold.
+    """
 
     target: Buffer
     place: Affine
@@ -43,6 +46,7 @@ class Write:
     node: Node | None
     adds: bool = False
     stored: bool = True
+    else_zero: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +74,7 @@ class Kernel:
     zeroes: bool = False  # the whole (one) target becomes 0 first; `space` may then be written in part
     tiles: Tiles | None = None
     beside: tuple[Write, ...] = ()  # for every `space` and every term of its one sum, in the loop of that
-    only: Expr | None = None  # where this does not hold, what it would write is there already
+    only: Expr | None = None  # a condition as 0 or 1: at 0, what it would write is there already (but see `Write`)
 
     @property
     def written(self) -> tuple[Write, ...]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 
 from chainrule.compiler.axes import all_of, crossing_axis, strips, vector_axis
 from chainrule.compiler.kernels import Buffer, Kernel, reads, targets
 from chainrule.compiler.meeting import Share
 from chainrule.compiler.padding import VECTOR_BYTES, has_room
+from chainrule.compiler.scalars import literal
 from chainrule.compiler.sharing import PIECE
 from chainrule.compiler.sums import ACCUMULATORS, UNROLLED, UNROLLED_TOTAL, most_lanes
 from chainrule.compiler.text import Text, Value
@@ -21,20 +23,43 @@ from chainrule.compiler.transposes import Transposes
 from chainrule.compiler.values import Strip
 from chainrule.formula import Expr, Var
 
-__all__ = ["Loops", "write_kernel"]
+__all__ = ["Loops", "may_wait", "write_kernel", "write_kernels"]
 
 _REGISTERS = 16  # vectors that the sums of a block may carry
 _MOST_ROWS = 4  # divides a piece of a shared axis
+_FEW = 32  # elements that are computed sooner than a wrong guess is found out
 _TOGETHER = 4  # strips of the widest kind that are computed at once
 
 
 def write_kernel(text: Text, kernel: Kernel, pointers: dict[Buffer, Value], share: Share | None = None) -> None:
     """The code of one kernel, or of one piece of it."""
-    if kernel.zeroes:
-        (target,) = targets(kernel)
-        text.clear(pointers[target], target.nbytes)
-    if all(var.size for var in kernel.space):
-        Loops(text, kernel, pointers).write(share)
+    write_kernels(text, [kernel], pointers, share)
+
+
+def write_kernels(
+    text: Text, kernels: Sequence[Kernel], pointers: dict[Buffer, Value], share: Share | None = None
+) -> None:
+    """The code of kernels, one after another, which have one condition or none; they stand in one branch."""
+    made = [Loops(text, kernel, pointers) for kernel in kernels]
+
+    def write() -> None:
+        for each in made:
+            each.write(share)
+
+    only = kernels[0].only
+    if only is None:
+        write()
+        return
+    holds = made[0].value(only.args[0])
+    if text.guesses or not all(map(may_wait, kernels)):
+        for each in made:
+            each.write_zeros()
+        text.when(holds, lambda: (text.count(), write()), foretold=True)
+    else:
+        text.count(text.let(f"zext i1 {holds} to i64"))
+        for each in made:
+            each.holds = holds
+        write()
 
 
 class Loops(Transposes):
@@ -43,12 +68,23 @@ class Loops(Transposes):
     share: Share | None = None
 
     def write(self, share: Share | None) -> None:
-        """All of it, or a piece of the outermost axis."""
-        only = self.kernel.only
-        if only is None:
+        """All of it, or a piece of the outermost axis, whatever its condition."""
+        if self.kernel.zeroes:
+            (target,) = targets(self.kernel)
+            self.text.clear(self.pointers[target], target.nbytes)
+        if all(var.size for var in self.kernel.space):
             self._write_all(share)
-        else:
-            self.text.when(self._value(only), lambda: self._write_all(share), foretold=True)
+
+    def write_zeros(self) -> None:
+        """What is 0 where the condition does not hold becomes 0."""
+        for write in self.kernel.writes:
+            if write.else_zero:
+                dtype = write.target.dtype
+                self._put(self._address(write.target, "0"), literal(0, dtype), dtype, 1)
+
+    def value(self, expr: Expr) -> Value:
+        """The value of an expression that needs no loop."""
+        return self._value(expr)
 
     def _write_all(self, share: Share | None) -> None:
         vector = vector_axis(self.kernel)
@@ -270,6 +306,11 @@ class Loops(Transposes):
     def _hoist_all(self, unbound: set[Var]) -> None:
         for write in self.kernel.writes:
             self._hoist(write.value, unbound)
+
+
+def may_wait(kernel: Kernel) -> bool:
+    """Whether to wait for its condition takes no longer than to guess wrong: it is short, and no chain hangs on it."""
+    return kernel.only is not None and kernel.only.op != "foretold" and prod(v.size for v in kernel.space) <= _FEW
 
 
 def _needed_by_places(kernel: Kernel) -> set[Var]:

@@ -95,13 +95,9 @@ def _period(text: Text, turns: Sequence[Turn], period: Value, shared: bool) -> l
     start = text.let(f"mul nsw i64 {period}, %steps")
     stop = text.let(f"add nsw i64 {start}, {count}")
 
-    def step(i: Value, _: list[Value]) -> list[Value]:
-        turns[0].once(i)
-        return []
-
     def steps() -> None:
         turns[0].fetch()
-        text.loop(start, stop, 1, [], step)
+        turns[0].repeat(start, stop)
         turns[0].put_back()
 
     some = text.let(f"icmp sgt i64 {count}, 0")

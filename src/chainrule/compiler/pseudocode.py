@@ -69,7 +69,9 @@ class _Printer:
             self._beside(kernel)
         lines = self.scopes.pop().lines
         if kernel.only is not None:
-            lines = [f"if {self._text(kernel.only)[0]}:", *(f"    {line}" for line in lines)]
+            zeros = [self._element(write.target, write.place) for write in kernel.writes if write.else_zero]
+            other = [f"else: {'; '.join(f'{target} = 0' for target in zeros)}"] if zeros else []
+            lines = [f"if {self._text(kernel.only.args[0])[0]}:", *(f"    {line}" for line in lines), *other]
         zero = [f"{self.names[kernel.writes[0].target]}[...] = 0"] if kernel.zeroes else []
         if not head:
             return "\n".join([*zero, *lines])

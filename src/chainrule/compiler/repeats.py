@@ -47,7 +47,8 @@ def structure(kernel: Kernel) -> tuple[Hashable, list[Buffer]]:
     found = _Structure()
     space = tuple(found.var(var) for var in kernel.space)
     writes = tuple(
-        (found.expr(w.value), found.place(w.place), found.buffer(w.target), w.adds, w.stored) for w in kernel.written
+        (found.expr(w.value), found.place(w.place), found.buffer(w.target), w.adds, w.stored, w.else_zero)
+        for w in kernel.written
     )
     ordered = None if kernel.ordered is None else found.var(kernel.ordered)
     tiles = None if kernel.tiles is None else (kernel.tiles.shape, found.var(kernel.tiles.column))

@@ -33,6 +33,7 @@ class Sums(Values):
     """Values, with reductions among them."""
 
     unrolled = 1  # turns of the loops around that were written out
+    holds: Value | None = None  # whether what is written counts; else what is there stays
 
     def _reduce(self, expr: Expr) -> Value:
         kind, over = expr.data
@@ -293,11 +294,22 @@ class Sums(Values):
             address = self._address(write.target, self._offset(write.place))
             if write.adds:
                 value = self._add(self._load(address, dtype, width), value, dtype)
-            self._put(address, value, dtype, width, self._masked(write.target, write.place))
+            masked = self._masked(write.target, write.place)
+            self._put(address, self._chosen(write, address, value, width, masked), dtype, width, masked)
             return
         for lane, offset in enumerate(self._lane_offsets(write.place)):
             one = self.text.let(f"extractelement {type_of(dtype, width)} {value}, i64 {lane}")
-            self._put(self._address(write.target, offset), one, dtype, 1)
+            address = self._address(write.target, offset)
+            self._put(address, self._chosen(write, address, one, 1), dtype, 1)
+
+    def _chosen(self, write: Write, address: Value, value: Value, width: int, masked: bool = False) -> Value:
+        """The value, or what is there (or 0); what only such writes read may be anything."""
+        if self.holds is None or write.target.kind == "arena":
+            return value
+        dtype = write.target.dtype
+        other = literal(0, dtype) if write.else_zero else self._load(address, dtype, width, masked)
+        holds = splat(self.text, self.holds, np.dtype("bool"), width)
+        return emit(self.text, "where", [holds, value, other], [np.dtype("bool"), dtype, dtype], dtype, width)
 
     def _add(self, a: Value, b: Value, dtype: DType) -> Value:
         return emit(self.text, "add", [a, b], [dtype, dtype], dtype, self.width)

@@ -26,6 +26,8 @@ class Text:
     declared: set[str] = field(default_factory=set)
     functions: dict[str, str] = field(default_factory=dict)  # what this one calls, written beside it
     rooms: list[tuple[str, Value]] = field(default_factory=list)
+    guesses: bool = True  # whether a condition that may be guessed is a branch, or a choice that waits for it
+    counted: Value | None = None  # where it is counted, once, whether it holds
     _count: int = 0
 
     def beside(self) -> Text:
@@ -91,6 +93,13 @@ class Text:
         body()
         self.do(f"br label %{after}")
         self.start(after)
+
+    def count(self, one: Value = "1") -> None:
+        """One more (or `one`, an i64) where it is counted, if anywhere."""
+        place, self.counted = self.counted, None
+        if place is not None:
+            before = self.let(f"load i64, ptr {place}")
+            self.do(f"store i64 {self.let(f'add i64 {before}, {one}')}, ptr {place}")
 
     def stays_branch(self) -> str:
         """What a branch says for LLVM to leave it one: that it goes one way nearly always."""

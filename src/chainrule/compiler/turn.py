@@ -10,8 +10,9 @@ from chainrule.aligned import ALIGNMENT
 from chainrule.compiler import meeting, memory
 from chainrule.compiler.carried import Loop, carried_buffers, in_place
 from chainrule.compiler.gaps import copy_in, copy_out
+from chainrule.compiler.guesses import Guesses
 from chainrule.compiler.kernels import Buffer, Kernel, Schedule, reads, targets
-from chainrule.compiler.loops import write_kernel
+from chainrule.compiler.loops import may_wait, write_kernel, write_kernels
 from chainrule.compiler.near import near_values, only_read
 from chainrule.compiler.padding import Padded, padded
 from chainrule.compiler.panels import write_tiled
@@ -45,6 +46,7 @@ class Turn:
         self.used: set[int] = set()  # those of the entries that the code reads
         self.summed = [b for b in found.buffers if b.kind == "output" and b.place in loop.summed]
         self.shared = False
+        self.guesses: Guesses | None = None  # where steps are made in two ways
         self.fixed: dict[Buffer, Value] | None = None  # addresses, where one function has them all
         self.near: dict[Buffer, Value] = {}  # values and totals that a step keeps on the stack
         self.totals: dict[Buffer, Value] = {}
@@ -75,11 +77,26 @@ class Turn:
             results = [*itertools.chain(*self._copied()), *self.summed]
             used = dict.fromkeys([*_touched(kernels), *results, *self.apart])
             self.fixed = self._addresses(text, {b: None for b in used if b not in self.near})
+            conditional = [kernel for kernel in kernels if kernel.only is not None]
+            if conditional and not shared and all(map(may_wait, conditional)):
+                self.guesses = Guesses(text)
 
     def _set_apart(self, buffer: Buffer) -> None:
         """A place of its own in the arena."""
         self.apart[buffer] = self.arena = -(-self.arena // ALIGNMENT) * ALIGNMENT
         self.arena += buffer.nbytes
+
+    def repeat(self, start: Value, stop: Value) -> None:
+        """All steps from `start` to `stop`, at least one."""
+        if self.guesses is not None:
+            self.guesses.steps(start, stop, self.once)
+            return
+
+        def step(i: Value, _: list[Value]) -> list[Value]:
+            self.once(i)
+            return []
+
+        self.text.loop(start, stop, 1, [], step)
 
     def once(self, index: Value) -> None:
         """All kernels, for the turn `index`: here if they are few, else in functions of bounded length.
@@ -158,28 +175,38 @@ class Turn:
 
     def _write(self, text: Text, made: Sequence[Phase], index: Value) -> None:
         here = self._pointers(text, dict.fromkeys(_touched(_kernels(made))), index)
+        if not self.shared:
+            self._each(text, _kernels(made), here, None)
+            return
         for phase in made:
-            if self.shared:
-                counts = [group.pieces for group in phase]
-                meeting.pieces(text, counts, lambda g, piece, phase=phase: self._group(text, phase[g], here, piece))  # type: ignore[misc]
-            else:
-                for group in phase:
-                    self._group(text, group, here, None)
+            counts = [group.pieces for group in phase]
+            meeting.pieces(text, counts, lambda g, piece, phase=phase: self._group(text, phase[g], here, piece))  # type: ignore[misc]
 
-    def _group(self, text: Text, group: Group, pointers: dict[Buffer, Value], piece: Value | None) -> None:
-        """All kernels of a group, or a piece of them. In a long program they are calls of functions."""
+    def _group(self, text: Text, group: Group, pointers: dict[Buffer, Value], piece: Value) -> None:
+        """A piece of the kernels of a group, or all of them if it has no pieces."""
         share = None
-        if group.extent and piece is not None:
+        if group.extent:
             start = text.let(f"mul nsw i64 {piece}, {group.piece}")
             last = text.let(f"icmp eq i64 {piece}, {group.pieces - 1}")
             share = meeting.Share(start, group.piece, last, group.columns)
-        for kernel in group.kernels:
-            if kernel.tiles is not None:
-                write_tiled(text, kernel, pointers, share)
-            elif self.fixed is None or kernel.alone:
-                write_call(text, kernel, pointers, share)
-            else:
-                write_kernel(text, kernel, pointers, share)
+        self._each(text, group.kernels, pointers, share)
+
+    def _each(
+        self, text: Text, kernels: Sequence[Kernel], pointers: dict[Buffer, Value], share: meeting.Share | None
+    ) -> None:
+        """Kernels in order, those with one condition together. In a long program they are calls of functions."""
+        for _, alike in itertools.groupby(kernels, lambda kernel: id(kernel.only)):
+            some = list(alike)
+            if self.fixed is not None and some[0].only is not None:
+                write_kernels(text, some, pointers, share)
+                continue
+            for kernel in some:
+                if kernel.tiles is not None:
+                    write_tiled(text, kernel, pointers, share)
+                elif self.fixed is None or kernel.alone:
+                    write_call(text, kernel, pointers, share)
+                else:
+                    write_kernel(text, kernel, pointers, share)
 
     def _alone(self, body: Callable[[], object]) -> None:
         """What is not for several threads."""

@@ -12,6 +12,7 @@ from chainrule.compiler.carried import Loop
 from chainrule.compiler.compilation import Compiled, Part, require
 from chainrule.compiler.kernels import Rows
 from chainrule.compiler.runtime import CompiledLoop, CompiledProgram
+from chainrule.finite import is_finite
 from chainrule.graph import Node, walk
 from chainrule.tensor import Input, Tensor
 from chainrule.training.step import Array, Arrays, Ran, Recorder, Step
@@ -46,6 +47,8 @@ class CompiledRunner:
         self._step = step
         self._loops: dict[bool, CompiledLoop] = {}  # without and with records
         self._record: CompiledProgram | None = None  # of a run whose loop has none
+        self._held = _held(step)
+        self._held_finite = False  # whether they hold finite numbers only in this run
         self._counts = False  # whether a step asks for its number; known once there is a loop
         self._pace: dict[int, float] = {}  # seconds a step took, by how often a record was taken (0: never)
         self._drawn = True
@@ -57,6 +60,9 @@ class CompiledRunner:
 
     def begin(self, data: Sequence[Array], seed: int) -> None:
         """A run begins, over the rows of `data`."""
+        finite = all(leaf.value is not None and is_finite(leaf.value) for leaf in self._held)
+        if finite is not self._held_finite:
+            self._held_finite, self._loops = finite, {}
         self._data, self._seed = data, np.array(seed, np.int64)
         if not self._ready:
             self._ready = [_ready(array, leaf) for array, leaf in zip(data, self._step.rows, strict=True)]
@@ -187,9 +193,15 @@ class CompiledRunner:
             outputs, carried = [*outputs, *after], carried | {len(outputs) + i: n + i for i in range(m)}
         finite = frozenset(range(n + m, n + m + len(rows)))  # data, which were checked
         summed = frozenset((n, n + 1)[: len(outputs) - n])
-        loop = Loop(tuple(carried.items()), frozenset(streamed), summed=summed, finite=finite)
+        loop = Loop(tuple(carried.items()), frozenset(streamed), frozenset(), summed, finite, self._held_finite)
         record = Part((*recorder.leaves, *recorder.inputs), recorder.losses) if recorder is not None else None
         return CompiledLoop(Part(inputs, [*written, *outputs]), loop, Rows(read, written), record)
+
+
+def _held(step: Step) -> list[Node]:
+    """The leaves that hold their own values: what a model computes with and does not train."""
+    given = {id(x) for x in step.inputs}
+    return [x for x in walk(step.outputs) if x.is_leaf and id(x) not in given]
 
 
 def _native(array: Array, leaf: Tensor) -> Array:

@@ -1,0 +1,55 @@
+"""Steps that may change nothing, in two ways: by a branch, which is guessed, or by a choice, which waits.
+
+A processor that guesses right does not wait for the condition; guessing wrong costs it more than such a step takes. So
+steps are made in blocks, and each by the way that suited the block before. Both give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chainrule.compiler.text import Text, Value
+
+__all__ = ["Guesses"]
+
+_BLOCK = 256  # steps
+_RARE = 12  # at most one in so many may go the other way
+
+
+class Guesses:
+    """The loop over steps in two ways. It is begun where the function is entered."""
+
+    def __init__(self, text: Text):
+        self.text, self.guess, self.count = text, text.room("i1"), text.room("i64")
+        text.do(f"store i1 true, ptr {self.guess}")
+
+    def steps(self, start: Value, stop: Value, once: Callable[[Value], None]) -> None:
+        """for i = start; i < stop: once(i); at least one."""
+        self.text.loop(start, stop, _BLOCK, [], lambda first, _: self._block(first, stop, once))
+
+    def _block(self, first: Value, stop: Value, once: Callable[[Value], None]) -> list[Value]:
+        text = self.text
+        whole = text.let(f"add nsw i64 {first}, {_BLOCK}")
+        end = text.let(f"select i1 {text.let(f'icmp slt i64 {whole}, {stop}')}, i64 {whole}, i64 {stop}")
+        guess = text.let(f"load i1, ptr {self.guess}")
+        text.do(f"store i64 0, ptr {self.count}")
+        text.when(guess, lambda: self._way(True, first, end, once))
+        text.when(text.let(f"xor i1 {guess}, true"), lambda: self._way(False, first, end, once))
+        steps = text.let(f"sub nsw i64 {end}, {first}")
+        held = text.let(f"load i64, ptr {self.count}")
+        rare = [self._is_rare(count, steps) for count in (held, text.let(f"sub nsw i64 {steps}, {held}"))]
+        text.do(f"store i1 {text.let(f'or i1 {rare[0]}, {rare[1]}')}, ptr {self.guess}")
+        return []
+
+    def _way(self, guesses: bool, first: Value, end: Value, once: Callable[[Value], None]) -> None:
+        def step(i: Value, _: list[Value]) -> list[Value]:
+            self.text.counted = self.count
+            once(i)
+            return []
+
+        self.text.guesses = guesses
+        self.text.loop(first, end, 1, [], step)
+        self.text.guesses, self.text.counted = True, None
+
+    def _is_rare(self, count: Value, steps: Value) -> Value:
+        return self.text.let(f"icmp sle i64 {self.text.let(f'mul nsw i64 {count}, {_RARE}')}, {steps}")
