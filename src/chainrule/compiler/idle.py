@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from chainrule.compiler.axes import is_scalar
 from chainrule.compiler.carried import Loop, in_place
 from chainrule.compiler.kernels import Buffer, Kernel, Schedule, Write, reads
 from chainrule.compiler.rewriting import Rewriting
@@ -184,10 +185,10 @@ def _other(product: Expr, bit: Expr) -> Expr:
 
 
 def _joined(kernels: Sequence[Kernel]) -> list[Kernel]:
-    """Neighbors for one condition as one kernel."""
+    """Neighbors of one element for one condition as one kernel."""
     found: list[Kernel] = []
     for kernel in kernels:
-        alike = found and found[-1].only is kernel.only and found[-1].space == kernel.space
+        alike = found and found[-1].only is kernel.only and is_scalar(found[-1]) and is_scalar(kernel)
         if alike and kernel.only is not None:
             found[-1] = replace(found[-1], writes=(*found[-1].writes, *kernel.writes))
         else:
