@@ -46,6 +46,10 @@ def write_kernels(
         for each in made:
             each.write(share)
 
+    def counted() -> None:
+        text.count()
+        write()
+
     only = kernels[0].only
     if only is None:
         write()
@@ -54,7 +58,7 @@ def write_kernels(
     if text.guesses or not all(map(may_wait, kernels)):
         for each in made:
             each.write_zeros()
-        text.when(holds, lambda: (text.count(), write()), foretold=True)
+        text.when(holds, counted, foretold=True)
     else:
         text.count(text.let(f"zext i1 {holds} to i64"))
         for each in made:

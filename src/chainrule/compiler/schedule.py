@@ -192,7 +192,7 @@ class _Scheduler:
         return Operand(leaf.shape, leaf.dtype, lambda index: array[(self._row(whole, numbers, index), *index[1:])])
 
     def _row(self, whole: Node, numbers: Node, index: tuple[Affine, ...]) -> Var:
-        """The row of `whole` that the first number of `index` stands for; the same variable wherever it is asked for."""
+        """The row of `whole` that `index` begins with; the same variable wherever it is asked for."""
         size, at = whole.shape[0], self.operands[numbers][index[:1]]
         return self.row_numbers.setdefault((size, id(at)), Var(size, at, trusted=True))
 
