@@ -9,16 +9,16 @@ from typing import TypeAlias
 import numpy as np
 
 from chainrule.compiler.axes import all_of, crossing_axis, strips, sum_axis
-from chainrule.compiler.kernels import Write
+from chainrule.compiler.folds import Folds
 from chainrule.compiler.padding import VECTOR_BYTES
 from chainrule.compiler.places import INDEX
-from chainrule.compiler.scalars import FLAGS, emit, literal, splat, type_of
+from chainrule.compiler.scalars import emit, literal, splat, type_of
 from chainrule.compiler.text import Value
-from chainrule.compiler.values import Strip, Values
+from chainrule.compiler.values import Strip
 from chainrule.dtypes import DType
 from chainrule.formula import Expr, Var
 
-__all__ = ["ACCUMULATORS", "Sums", "alternate", "most_lanes"]
+__all__ = ["ACCUMULATORS", "Sums", "most_lanes"]
 
 ACCUMULATORS = 4  # vectors carried by one sum, to hide the latency of the addition
 UNROLLED = 8  # loops of up to so many turns are written out
@@ -29,11 +29,10 @@ _SHORT = 24  # expressions in the terms of a sum that carries several accumulato
 _Turn: TypeAlias = Callable[[Value, list[Value]], list[Value]]  # (index, totals so far) -> totals
 
 
-class Sums(Values):
+class Sums(Folds):
     """Values, with reductions among them."""
 
     unrolled = 1  # turns of the loops around that were written out
-    holds: Value | None = None  # whether what is written counts; else what is there stays
 
     def _reduce(self, expr: Expr) -> Value:
         kind, over = expr.data
@@ -118,13 +117,6 @@ class Sums(Values):
             t = type_of(dtype, self.width)
             return self.text.let(f"select <{self.width} x i1> {self._mask(self.width)}, {t} {found}, {t} {total}")
 
-    def _combine(self, kind: str, a: Value, b: Value, dtype: DType) -> Value:
-        if kind == "sum":
-            if dtype.kind == "f":
-                return self.text.let(f"fadd {FLAGS} {type_of(dtype, self.width)} {a}, {b}")
-            return self._add(a, b, dtype)
-        return emit(self.text, "maximum", [a, b], [dtype, dtype], dtype, self.width)
-
     def _across(self, expr: Expr, kind: str, outer: list[Var], var: Var) -> Value:
         """A reduction whose vectors run along its own variable `var`.
 
@@ -197,49 +189,6 @@ class Sums(Values):
             self.active = 0
         return totals
 
-    def _lanes_folded(self, kind: str, totals: list[Value], dtype: DType, lanes: int) -> Value:
-        """The reduction of every vector of `totals`, one a lane: vectors are combined in pairs, lane by lane."""
-        if len(totals) < lanes:
-            totals = [self._folded(kind, total, dtype, lanes, len(totals)) for total in totals]
-            lanes = len(totals)
-        size = 1
-        while size < lanes:
-            totals = [
-                self._pair(kind, a, b, dtype, lanes, size) for a, b in zip(totals[::2], totals[1::2], strict=True)
-            ]
-            size *= 2
-        while len(totals) > 1:
-            totals = [
-                self._shuffled(a, b, dtype, lanes, range(2 * lanes))
-                for a, b in zip(totals[::2], totals[1::2], strict=True)
-            ]
-            lanes *= 2
-        return totals[0]
-
-    def _pair(self, kind: str, a: Value, b: Value, dtype: DType, lanes: int, size: int) -> Value:
-        """Two vectors, in which groups of `size` lanes repeat, as one in which groups of twice the size do."""
-        low = alternate(lanes, size)
-        one, other = (self._shuffled(a, b, dtype, lanes, [k + by for k in low]) for by in (0, size))
-        self.width = lanes
-        return self._combine(kind, one, other, dtype)
-
-    def _shuffled(self, a: Value, b: Value, dtype: DType, lanes: int, chosen: Sequence[int]) -> Value:
-        t, mask = type_of(dtype, lanes), ", ".join(f"i32 {k}" for k in chosen)
-        return self.text.let(f"shufflevector {t} {a}, {t} {b}, <{len(chosen)} x i32> <{mask}>")
-
-    def _folded(self, kind: str, value: Value, dtype: DType, width: int, wanted: int) -> Value:
-        """The upper half of the lanes combined with the lower half, until `wanted` lanes are left."""
-        while width > wanted:
-            t, width = type_of(dtype, width), width // 2
-            self.width = width
-            if width == 1:
-                low, high = (self.text.let(f"extractelement {t} {value}, i64 {lane}") for lane in (0, 1))
-            else:
-                halves = range(width), range(width, 2 * width)
-                low, high = (self._shuffled(value, "poison", dtype, 2 * width, lanes) for lanes in halves)
-            value = self._combine(kind, low, high, dtype)
-        return value
-
     def _argmax(self, var: Var, body: Expr) -> Value:
         """The index of the first largest element; a NaN counts as the largest."""
         text, dtype, width = self.text, body.dtype, self.width
@@ -281,39 +230,6 @@ class Sums(Values):
         for value in (body, *(write.value for write in self.kernel.beside)):
             self._hoist(value, {*over, *self._unbound()})
 
-    def _store(self, write: Write) -> None:
-        """One element of a result (or one strip); what reads it there finds it in a register."""
-        value = self._value(write.value)
-        self.scopes[-1][id(write.target), self.context] = value
-        if write.stored:
-            self._write(write, value)
-
-    def _write(self, write: Write, value: Value) -> None:
-        dtype, width = write.target.dtype, self.width
-        if width == 1 or write.place.stride(self.along) == 1:  # type: ignore[arg-type]
-            address = self._address(write.target, self._offset(write.place))
-            if write.adds:
-                value = self._add(self._load(address, dtype, width), value, dtype)
-            masked = self._masked(write.target, write.place)
-            self._put(address, self._chosen(write, address, value, width, masked), dtype, width, masked)
-            return
-        for lane, offset in enumerate(self._lane_offsets(write.place)):
-            one = self.text.let(f"extractelement {type_of(dtype, width)} {value}, i64 {lane}")
-            address = self._address(write.target, offset)
-            self._put(address, self._chosen(write, address, one, 1), dtype, 1)
-
-    def _chosen(self, write: Write, address: Value, value: Value, width: int, masked: bool = False) -> Value:
-        """The value, or what is there (or 0); what only such writes read may be anything."""
-        if self.holds is None or write.target.kind == "arena":
-            return value
-        dtype = write.target.dtype
-        other = literal(0, dtype) if write.else_zero else self._load(address, dtype, width, masked)
-        holds = splat(self.text, self.holds, np.dtype("bool"), width)
-        return emit(self.text, "where", [holds, value, other], [np.dtype("bool"), dtype, dtype], dtype, width)
-
-    def _add(self, a: Value, b: Value, dtype: DType) -> Value:
-        return emit(self.text, "add", [a, b], [dtype, dtype], dtype, self.width)
-
 
 def most_lanes(body: Expr, dtype: DType) -> int:
     """The widest strip of a sum: several vectors, so that several accumulators are carried, if its terms are short."""
@@ -339,8 +255,3 @@ def _identity(kind: str, dtype: DType) -> Value:
     if dtype.kind == "f":
         return literal(-np.inf, dtype)
     return literal(0 if dtype.kind == "b" else np.iinfo(dtype).min, dtype)
-
-
-def alternate(lanes: int, size: int) -> list[int]:
-    """Groups of `size` lanes, one of the first vector and one of the second by turns, of every other group."""
-    return [k + second for g in range(0, lanes, 2 * size) for second in (0, lanes) for k in range(g, g + size)]

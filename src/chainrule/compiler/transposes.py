@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chainrule.compiler.axes import all_of
+from chainrule.compiler.folds import alternate
 from chainrule.compiler.kernels import targets
-from chainrule.compiler.sums import Sums, alternate
+from chainrule.compiler.sums import Sums
 from chainrule.compiler.text import Value
 from chainrule.compiler.values import Strip
 from chainrule.formula import Expr, Var
