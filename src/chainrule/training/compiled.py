@@ -22,6 +22,7 @@ __all__ = ["CompiledRunner"]
 FLOPS = 1e9  # a second: few enough that the first chunk of a run surely takes no longer than it may
 LEAST = 50.0  # operations that a step costs besides
 MEASURED = 1e-3  # seconds that steps take together, at least, for their pace to be known
+ASKED = 2**16  # elements: of more, held by a model that is not trained, nobody asks whether they are finite
 _NONE = np.empty(0, np.int64)  # the numbers of steps, where nobody asks
 
 
@@ -60,7 +61,8 @@ class CompiledRunner:
 
     def begin(self, data: Sequence[Array], seed: int) -> None:
         """A run begins, over the rows of `data`."""
-        finite = all(leaf.value is not None and is_finite(leaf.value) for leaf in self._held)
+        held = [leaf.value for leaf in self._held if leaf.value is not None]
+        finite = sum([value.size for value in held]) <= ASKED and all(map(is_finite, held))
         if finite is not self._held_finite:
             self._held_finite, self._loops = finite, {}
         self._data, self._seed = data, np.array(seed, np.int64)
