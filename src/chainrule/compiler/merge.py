@@ -45,16 +45,22 @@ def _add(found: list[Kernel], kernel: Kernel) -> None:
 
 def _is_plain(kernel: Kernel) -> bool:
     """Whether it only writes whole new results, each element once."""
-    fresh = all(write.target.kind in ("arena", "output") and not write.adds for write in kernel.writes)
-    return kernel.ordered is None and not kernel.zeroes and fresh
+    return _is_simple(kernel) and all(write.target.kind in ("arena", "output") for write in kernel.writes)
+
+
+def _is_simple(kernel: Kernel) -> bool:
+    """Whether it writes each element once, in any order."""
+    return kernel.ordered is None and not kernel.zeroes and not any(write.adds for write in kernel.writes)
 
 
 def _writes_back(kernel: Kernel, other: Kernel) -> bool:
     """Whether it writes one row of an input, of which `other` reads no element but the one that is written."""
-    (write,), whole = kernel.writes, kernel.ordered is None and not kernel.zeroes
+    if len(kernel.writes) > 1 or not _is_simple(kernel) or not _is_simple(other):
+        return False
+    (write,) = kernel.writes
     one = all(var.value is None or not var.value.needs for var, _ in write.place.terms)
     apart = all(place == write.place for buffer, place in reads(other) if buffer is write.target)
-    return whole and one and apart and write.target.kind == "input" and not write.adds
+    return one and apart and write.target.kind == "input"
 
 
 def _overwritten(kernel: Kernel, other: Kernel) -> bool:
@@ -68,9 +74,9 @@ def _joins(other: Kernel, kernel: Kernel) -> bool:
         return False
     if other.alone or kernel.alone:
         return False
-    if not _is_plain(other) or len(other.writes) >= _MOST:
+    if not (_is_plain(other) and _is_plain(kernel)) and not _writes_back(kernel, other):
         return False
-    if not _is_plain(kernel) and not (len(kernel.writes) == 1 and _writes_back(kernel, other)):
+    if len(other.writes) >= _MOST:
         return False
     if vector_axis(other) is not vector_axis(kernel):
         return False
