@@ -158,3 +158,26 @@ def test_what_is_mostly_guessed_right_is_guessed() -> None:
     assert [set(found[start : start + 256]) for start in range(0, len(found), 256)] == [
         {1}, {0}, {0}, {1}, {1}, {0}, {1}, {1}, {0}, {0},
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_fits_with_a_hinge_agree_with_the_reference(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    d, hidden, n, batch = (int(rng.choice(some)) for some in ((1, 2, 3, 8, 40), (0, 0, 1, 3, 8), (1, 3, 50), (1, 1, 2)))
+    batch = min(batch, n)
+    x, t = rng.standard_normal((n, d)), rng.choice([-1.0, 1.0], (n, 1))
+    options: dict[str, Any] = {"batch_size": batch, "steps": int(rng.choice([1, 255, 257, 600])), "seed": seed}
+    options["record_every"] = int(rng.choice([0, 7, 256, 300]))
+    if rng.random() < 0.3:
+        options["sample_weight"] = rng.uniform(0, 2, n)
+    rule = (optim.SGD(0.02), optim.SGD(0.02, weight_decay=0.01), optim.Momentum(0.01))[rng.choice([0, 0, 1, 2])]
+    moves = (cr.fit_data, cr.fit)[rng.integers(2)]
+    found = []
+    for engine in ("compiled", "reference"):
+        layers = [nn.Linear(d, hidden, seed=seed, dtype="float64"), nn.ReLU()] if hidden else []
+        model = nn.Sequential(*layers, nn.Linear(hidden or d, 1, seed=seed, dtype="float64"))
+        history = moves(model, losses.hinge, rule, x, t, engine=engine, **options)
+        found.append([history.loss, history.updates or 0, *model.state_dict().values()])
+        found[-1] += [history.data] if history.data is not None else []
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
