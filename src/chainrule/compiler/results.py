@@ -21,7 +21,7 @@ class Results(Values):
     def _store(self, write: Write) -> None:
         """One element of a result (or one strip); what reads it there finds it in a register."""
         value = self._value(write.value)
-        self.scopes[-1][id(write.target), self.context] = value
+        self.scopes[-1][id(write.target), self.context, write.place] = value
         if write.stored:
             self._write(write, value)
 

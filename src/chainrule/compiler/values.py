@@ -5,7 +5,7 @@ A value is computed once: `scopes` remember it until the loop that it depends on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -39,7 +39,7 @@ class Values(Places):
     def __init__(self, text: Text, kernel: Kernel, pointers: dict[Buffer, Value]):
         super().__init__(text, pointers)
         self.kernel = kernel
-        self.scopes: list[dict[tuple[int, ...], Value]] = [{}]
+        self.scopes: list[dict[tuple[Hashable, ...], Value]] = [{}]
         self.contexts = 0  # strips so far
         self.still: tuple[Var, int] | None = None  # a variable, and the context of what does not depend on it
         self.kept: list[Expr] = []  # expressions made here stay alive, since they are known by identity
@@ -137,8 +137,8 @@ class Values(Places):
         buffer, place = expr.data
         for context in (self.context, self.row, 0):  # written by this kernel, at this place: in a strip, a row, or once
             for scope in reversed(self.scopes):
-                if (id(buffer), context) in scope:
-                    value = scope[id(buffer), context]
+                value = scope.get((id(buffer), context, place))
+                if value is not None:
                     return value if context == self.context else splat(self.text, value, expr.dtype, self.width)
         moved = any(var.value is not None and self._is_vector(var.value) for var, _ in place.terms)
         if self.width == 1 or (place.stride(self.along) == 1 and not moved):
@@ -187,7 +187,7 @@ def _function(text: Text, name: str, op: str, kinds: Sequence[DType], dtype: DTy
     value = ELEMENTARY[op](*(read(buffer, place, buffer.dtype) for buffer in given))
     writer = Values(text, Kernel((lane,), ()), {})
     writer.context, writer.width, writer.along, writer.bound = 1, width, lane, {lane: "0"}
-    writer.scopes[-1].update({(id(buffer), 1): f"%{buffer.name}" for buffer in given})
+    writer.scopes[-1].update({(id(buffer), 1, place): f"%{buffer.name}" for buffer in given})
     text.do(f"ret {type_of(dtype, width)} {writer._value(value)}")
     arguments = ", ".join(f"{type_of(buffer.dtype, width)} %{buffer.name}" for buffer in given)
     head = f"define internal {type_of(dtype, width)} @{name}({arguments}) {PRECISE} {{\nentry:\n"
