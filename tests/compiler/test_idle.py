@@ -97,6 +97,20 @@ def test_a_condition_that_reads_what_changes() -> None:
         np.testing.assert_allclose(found, [*wanted, total], rtol=1e-14)
 
 
+def test_a_condition_that_reads_what_lies_with_gaps() -> None:
+    """The steps have a copy of `c`, whose 9 elements fill no whole vectors."""
+    (b, x), (c, y) = inputs("b x"), inputs("c y", (9,))
+    bit = (x - (c * y).sum() > 0).astype("float64")
+    step = [b, c, x, y], [b + bit * x, cr.tanh(c - 0.5 * y), 1.0 * bit]
+    arrays = [np.array(0.25), np.full(9, 0.5), np.array(0.5), np.full(9, 0.5)]  # it holds from the third step on
+    loop, reference, wanted = compiled(step, 2), Program(*step), list(arrays)
+    assert "if " in loop.code.loops()
+    for steps in range(1, 9):
+        *wanted[:2], _ = reference(*wanted)
+        for ours, theirs in zip(run(loop, step, arrays, steps)[:2], wanted[:2], strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-14)
+
+
 @pytest.mark.parametrize("always", [0, 1])
 def test_elements_of_which_one_is_always_made(always: int) -> None:
     (w, x), (t,) = inputs("w x", (2,)), inputs("t")

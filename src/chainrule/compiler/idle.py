@@ -172,7 +172,7 @@ def _parts(kernel: Kernel, idle: _Idle, bit: Expr) -> list[Kernel]:
             found.append(replace(kernel, writes=(made,), only=only))
     holds = [(bit, const(1, bit.dtype)), *((x, _other(x, bit)) for x in kernel.expressions if _is_times(x, bit))]
     rewriting = Rewriting(holds)
-    return [part if part.only is None else rewriting.kernel(part) for part in found]
+    return [part if part.only is None else part.with_writes(rewriting.write) for part in found]
 
 
 def _is_times(expr: Expr, bit: Expr) -> bool:

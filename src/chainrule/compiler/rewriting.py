@@ -24,8 +24,9 @@ class Rewriting:
         self._made = {id(old): new for old, new in pairs}
 
     def kernel(self, kernel: Kernel) -> Kernel:
-        """The kernel with the new writes."""
-        return kernel.with_writes(self.write)
+        """The kernel with the new writes, and the new condition if it has one."""
+        made = kernel.with_writes(self.write)
+        return made if kernel.only is None else replace(made, only=self.of(kernel.only))
 
     def write(self, write: Write) -> Write:
         """The write of the new value."""
