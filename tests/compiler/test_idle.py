@@ -189,3 +189,40 @@ def test_a_fit_is_that_of_the_reference(dtype: str, weights: str | None) -> None
             assert "if subtract" in history.compiled.loops()
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-4 if dtype == "float32" else 1e-12, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_random_steps_agree_with_the_reference(seed: int) -> None:
+    """Numbers and vectors that are carried; one condition that may read any of them; other changes beside."""
+    rng = np.random.default_rng(seed)
+    step = _random_graph(rng)
+    arrays = [np.array(rng.uniform(-1, 1, leaf.shape)) for leaf in step[0]]
+    steps, wanted, reference = int(rng.integers(1, 6)), list(arrays), Program(*step)
+    for _ in range(steps):
+        wanted[:4] = reference(*wanted)[:4]
+    found = run(compiled(step, 4, (4, 5, 6) if seed % 4 else ()), step, arrays, steps)
+    for ours, theirs in zip(found[:4], wanted[:4], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-10)
+
+
+def _random_graph(rng: np.random.Generator) -> Step:
+    m = int(rng.integers(2, 12))
+    (a, b, x, z), (c, d, y) = inputs("a b x z"), inputs("c d y", (m,))
+    margin = x - a * z - (c * y).sum()
+    bit = (margin > 0).astype("float64")
+    made: list[cr.Tensor] = [a, b, c, d, x, y, z]
+    for _ in range(int(rng.integers(2, 20))):
+        u, v = (made[i] for i in rng.integers(len(made), size=2))
+        results = u * v + 0.5, u - 0.01 * v, cr.tanh(u), cr.relu(u - v), bit * u * 0.1, u / (1 + v * v), u.sum() * v, -u
+        made.append(results[rng.integers(len(results))])
+
+    def like(value: cr.Tensor, other: cr.Tensor) -> cr.Tensor:
+        return value if value.shape == other.shape else value.sum() + 0 * other
+
+    after = []
+    for leaf in (a, b, c, d):
+        given, other = like((x, y, z)[rng.integers(3)], leaf), like(made[-1 - rng.integers(3)], leaf)
+        updates = leaf - 0.05 * (bit * given), leaf + bit * 0.1 * given, leaf - 0.02 * cr.tanh(other), cr.tanh(other)
+        after.append(updates[rng.choice([0, 0, 1, 1, 2, 3])])
+    others = [cr.relu(margin), cr.tanh(made[-1].sum())]
+    return [a, b, c, d, x, y, z], [*after, *others[: 1 + rng.integers(2)]]
