@@ -58,6 +58,16 @@ def test_blocks_and_periods(steps: int, every: int) -> None:
     assert (ours.updates, ours.final is None) == (theirs.updates, theirs.final is None)
 
 
+@pytest.mark.parametrize(("held", "dtype"), [("float32", "float64"), ("float64", "float32")])
+def test_a_model_of_another_dtype(held: str, dtype: str) -> None:
+    """A number that is made wider stays finite."""
+    model, x, t = rows(3, 0.9, dtype)
+    ours, theirs = (moved(model.astype(held), x, t, engine=engine) for engine in ("compiled", "reference"))
+    assert ours.compiled is not None and "if subtract" in ours.compiled.loops()
+    assert ours.data is not None and theirs.data is not None
+    np.testing.assert_allclose(ours.data, theirs.data, rtol=1e-5)
+
+
 def network(seed: int) -> nn.Module:
     """As many hidden units as inputs: their gradients are loops over the same space."""
     first, last = nn.Linear(3, 3, seed=seed, dtype="float64"), nn.Linear(3, 1, seed=seed + 1, dtype="float64")

@@ -138,7 +138,9 @@ class _Idle:
             a, b = sorted(expr.args, key=lambda arg: arg.op != "const")
             return a.op == "const" and abs(a.data) <= 1 and self._is_finite(b)
         if expr.op == "cast":
-            return expr.args[0].dtype.kind in "iub"
+            (arg,) = expr.args
+            wider = arg.dtype.itemsize <= expr.dtype.itemsize and self._is_finite(arg)
+            return arg.dtype.kind in "iub" or wider
         if expr.op == "read":
             return expr.data[0] in self.known or self._all_written(expr.data[0], self._is_finite)
         if expr.op == "const":
