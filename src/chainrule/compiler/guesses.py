@@ -6,14 +6,23 @@ steps are made in blocks, and each by the way that suited the block before. Both
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from chainrule.compiler.costs import costs
+from chainrule.compiler.kernels import Kernel, Schedule
 from chainrule.compiler.text import Text, Value
 
-__all__ = ["Guesses"]
+__all__ = ["Guesses", "may_wait"]
 
+_SHORT = 256  # operations that take no longer than it takes to find out that a guess was wrong
 _BLOCK = 256  # steps
 _RARE = 12  # at most one in so many may go the other way
+
+
+def may_wait(kernels: Sequence[Kernel]) -> bool:
+    """Whether to wait for the condition of these takes no longer than to guess wrong: short ones no chain hangs on."""
+    foretold = any(kernel.only is not None and kernel.only.op == "foretold" for kernel in kernels)
+    return bool(kernels) and not foretold and costs(Schedule(list(kernels)))[1] <= _SHORT
 
 
 class Guesses:

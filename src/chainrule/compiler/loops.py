@@ -7,7 +7,6 @@ read is read once.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from chainrule.compiler.axes import all_of, crossing_axis, vector_axis
@@ -22,11 +21,10 @@ from chainrule.compiler.text import Text, Value
 from chainrule.compiler.values import Strip
 from chainrule.formula import Expr, Var
 
-__all__ = ["Loops", "may_wait", "write_kernel", "write_kernels"]
+__all__ = ["Loops", "write_kernel", "write_kernels"]
 
 _REGISTERS = 16  # vectors that the sums of a block may carry
 _MOST_ROWS = 4  # divides a piece of a shared axis
-_FEW = 32  # elements that are computed sooner than a wrong guess is found out
 _TOGETHER = 4  # strips of the widest kind that are computed at once
 
 
@@ -54,7 +52,7 @@ def write_kernels(
         write()
         return
     holds = made[0].value(only.args[0])
-    if text.guesses or not all(map(may_wait, kernels)):
+    if text.guesses:
         for each in made:
             each.write_zeros()
         text.when(holds, counted, foretold=True)
@@ -255,11 +253,6 @@ class Loops(Cuts):
     def _hoist_all(self, unbound: set[Var]) -> None:
         for write in self.kernel.writes:
             self._hoist(write.value, unbound)
-
-
-def may_wait(kernel: Kernel) -> bool:
-    """Whether to wait for its condition takes no longer than to guess wrong: it is short, and no chain hangs on it."""
-    return kernel.only is not None and kernel.only.op != "foretold" and math.prod(v.size for v in kernel.space) <= _FEW
 
 
 def _needed_by_places(kernel: Kernel) -> set[Var]:

@@ -10,9 +10,9 @@ from chainrule.aligned import ALIGNMENT
 from chainrule.compiler import meeting, memory
 from chainrule.compiler.carried import Loop, carried_buffers, in_place
 from chainrule.compiler.gaps import copy_in, copy_out
-from chainrule.compiler.guesses import Guesses
+from chainrule.compiler.guesses import Guesses, may_wait
 from chainrule.compiler.kernels import Buffer, Kernel, Schedule, reads, targets
-from chainrule.compiler.loops import may_wait, write_kernel, write_kernels
+from chainrule.compiler.loops import write_kernel, write_kernels
 from chainrule.compiler.near import near_values, only_read
 from chainrule.compiler.padding import Padded, padded
 from chainrule.compiler.panels import write_tiled
@@ -77,8 +77,7 @@ class Turn:
             results = [*itertools.chain(*self._copied()), *self.summed]
             used = dict.fromkeys([*_touched(kernels), *results, *self.apart])
             self.fixed = self._addresses(text, {b: None for b in used if b not in self.near})
-            conditional = [kernel for kernel in kernels if kernel.only is not None]
-            if conditional and not shared and all(map(may_wait, conditional)):
+            if not shared and may_wait([kernel for kernel in kernels if kernel.only is not None]):
                 self.guesses = Guesses(text)
 
     def _set_apart(self, buffer: Buffer) -> None:
