@@ -14,7 +14,7 @@ from chainrule.compiler.text import Text, Value
 
 __all__ = ["Guesses", "may_wait"]
 
-_SHORT = 256  # operations that take no longer than it takes to find out that a guess was wrong
+_SHORT = 512  # operations that take about as long as it takes to find out that a guess was wrong
 _BLOCK = 256  # steps
 _RARE = 12  # at most one in so many may go the other way
 

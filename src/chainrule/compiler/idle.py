@@ -125,7 +125,8 @@ class _Idle:
         if expr.op == "multiply":
             a, b = expr.args
             return (self._is_zero(a) and self._is_finite(b)) or (self._is_zero(b) and self._is_finite(a))
-        return expr.op in _ZERO_OF_ZEROS and all(map(self._is_zero, expr.args))
+        combined = expr.op == "reduce" and expr.data[0] in ("sum", "max")
+        return (combined or expr.op in _ZERO_OF_ZEROS) and all(map(self._is_zero, expr.args))
 
     def _is_finite(self, expr: Expr) -> bool:
         if id(expr) not in self._finite:
