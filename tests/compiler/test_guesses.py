@@ -123,6 +123,33 @@ def test_weights_that_are_not_finite_are_noticed(number: float) -> None:
                 assert moved(model, x, t, steps=5, engine=engine).updates == 0
 
 
+class Chain(nn.Module):
+    """Values that are read one after another, many of them, behind a sum that reads itself."""
+
+    def __init__(self, length: int):
+        super().__init__()
+        self.length, self.weight = length, cr.Parameter(np.array([[0.5], [0.3]]))
+
+    def forward(self, x: cr.Tensor) -> cr.Tensor:
+        y = cr.cumsum(x, axis=1) @ self.weight
+        for _ in range(self.length):
+            y = y + 0.001 * cr.tanh(y)
+        return y
+
+
+@pytest.mark.parametrize("move", [cr.fit, cr.fit_data])
+@pytest.mark.parametrize("length", [0, 400])
+def test_a_long_chain_is_asked_once(length: int, move: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, t, found = rng.standard_normal((20, 2)), rng.choice([-1.0, 1.0], (20, 1)), []
+    for engine in ("compiled", "reference"):
+        model = Chain(length)
+        history = move(model, losses.hinge, optim.SGD(0.01), x, t, steps=3, batch_size=1, engine=engine)
+        found.append([model.weight.value, history.loss, *([history.data] if history.data is not None else [])])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
 @pytest.mark.parametrize("d", [3, 50, 300])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_long_weights_are_left_where_they_are(d: int, dtype: str) -> None:

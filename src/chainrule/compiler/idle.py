@@ -6,7 +6,7 @@ A hinge's step is made for few rows in the end; at the others the next one need 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chainrule.compiler.axes import is_scalar
@@ -71,27 +71,44 @@ class _Idle:
 
     def __init__(self, found: Schedule, loop: Loop, bit: Expr, over: Mapping[Buffer, Buffer]):
         self.bit, self.over = bit, over
-        self.known = {b for b in found.buffers if b.kind == "input" and b.place in loop.finite}
-        self.known |= {b for b in found.buffers if b.kind == "held" and loop.held_finite}
+        self.zero: set[Buffer] = set()
+        self.finite = {b for b in found.buffers if b.kind == "input" and b.place in loop.finite}
+        self.finite |= {b for b in found.buffers if b.kind == "held" and loop.held_finite}
         self.to: dict[Buffer, list[Write]] = {}
-        for kernel in found.kernels:
+        self._zero_known: dict[int, bool] = {}
+        self._finite_known: dict[int, bool] = {}
+        for kernel in found.kernels:  # in order, so that of what is read it is known what was written
             for write in kernel.written:
-                self.to.setdefault(write.target, []).append(write)
-        self._zero: dict[int, bool] = {}
-        self._finite: dict[int, bool] = {}
+                self._see(write)
         free = {write for kernel in found.kernels if _may_be_left(kernel) for write in kernel.writes if not write.adds}
         summed = {b for b in found.buffers if b.kind == "output" and b.place in loop.summed}
         self.updates = {write for write in free if self._is_update(write)}
         self.zeros = {write for write in free if write.target in summed and self._is_zero(write.value)}
         self.writes = self.updates | self.zeros | {write for write in free if write.target.kind == "arena"}
-        condition = Kernel((), (), only=bit)
-        while True:  # what others read is written always
-            others = [_without(kernel, self.writes) for kernel in found.kernels]
-            needed = {buffer for kernel in [*others, condition] for buffer, _ in reads(kernel)}
-            left = {write for write in self.writes if write.target.kind != "arena" or write.target not in needed}
-            if left == self.writes:
-                break
-            self.writes = left
+        if self.updates:
+            self._leave_needed(found.kernels)
+
+    def _see(self, write: Write) -> None:
+        """A buffer of the step's own is zero, or finite, if all that is written to it is."""
+        before = self.to.setdefault(write.target, [])
+        for known, holds in ((self.zero, self._is_zero), (self.finite, self._is_finite)):
+            if write.target.kind != "arena":
+                continue
+            if write.adds or not holds(write.value):
+                known.discard(write.target)
+            elif not before:
+                known.add(write.target)
+        before.append(write)
+
+    def _leave_needed(self, kernels: Sequence[Kernel]) -> None:
+        """What the condition and others read is written always; what they read is known from the last one on."""
+        needed = {buffer for buffer, _ in reads(Kernel((), (), only=self.bit))}
+        for kernel in reversed(kernels):
+            for write in reversed(kernel.written):
+                if write.target.kind == "arena" and write.target in needed:
+                    self.writes.discard(write)
+                if write not in self.writes:
+                    needed |= {buffer for buffer, _ in reads(replace(kernel, writes=(write,), beside=()))}
 
     def _is_update(self, write: Write) -> bool:
         """Whether it is what is there, plus or minus 0."""
@@ -111,15 +128,15 @@ class _Idle:
         return expr
 
     def _is_zero(self, expr: Expr) -> bool:
-        if id(expr) not in self._zero:
-            self._zero[id(expr)] = self._makes_zero(expr)
-        return self._zero[id(expr)]
+        if id(expr) not in self._zero_known:
+            self._zero_known[id(expr)] = self._makes_zero(expr)
+        return self._zero_known[id(expr)]
 
     def _makes_zero(self, expr: Expr) -> bool:
         if expr is self.bit:
             return True
         if expr.op == "read":
-            return self._all_written(expr.data[0], self._is_zero)
+            return expr.data[0] in self.zero
         if expr.op == "const":
             return not expr.data
         if expr.op == "multiply":
@@ -129,9 +146,9 @@ class _Idle:
         return (combined or expr.op in _ZERO_OF_ZEROS) and all(map(self._is_zero, expr.args))
 
     def _is_finite(self, expr: Expr) -> bool:
-        if id(expr) not in self._finite:
-            self._finite[id(expr)] = self._stays_finite(expr)
-        return self._finite[id(expr)]
+        if id(expr) not in self._finite_known:
+            self._finite_known[id(expr)] = self._stays_finite(expr)
+        return self._finite_known[id(expr)]
 
     def _stays_finite(self, expr: Expr) -> bool:
         """Of products only those by a constant that makes nothing larger."""
@@ -143,19 +160,10 @@ class _Idle:
             wider = arg.dtype.itemsize <= expr.dtype.itemsize and self._is_finite(arg)
             return arg.dtype.kind in "iub" or wider
         if expr.op == "read":
-            return expr.data[0] in self.known or self._all_written(expr.data[0], self._is_finite)
+            return expr.data[0] in self.finite
         if expr.op == "const":
             return math.isfinite(expr.data)
         return expr.op == "foretold" or (expr.op == "negative" and self._is_finite(expr.args[0]))
-
-    def _all_written(self, buffer: Buffer, holds: Callable[[Expr], bool]) -> bool:
-        """Whether all that is written to a buffer of the step's own is of a kind."""
-        writes = self.to.get(buffer, []) if buffer.kind == "arena" else []
-        return bool(writes) and all(not write.adds and holds(write.value) for write in writes)
-
-
-def _without(kernel: Kernel, writes: Collection[Write]) -> Kernel:
-    return replace(kernel, writes=tuple([write for write in kernel.writes if write not in writes]))
 
 
 def _may_be_left(kernel: Kernel) -> bool:
