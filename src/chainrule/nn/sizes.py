@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from chainrule.dtypes import is_whole
+import numbers
+
 from chainrule.errors import OptionError, explain
 
 __all__ = ["whole"]
@@ -14,7 +15,7 @@ def whole(called: str, name: str, value: object) -> int:
     >>> whole("Linear", "inputs", 3)
     3
     """
-    if not is_whole(value) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         repair = f"Write {name}={int(value)}." if isinstance(value, float) and value.is_integer() and value >= 1 else ""
         raise OptionError(explain(called, f"{name} = {value!r}", "it is a whole number, at least 1", repair))
     return int(value)
