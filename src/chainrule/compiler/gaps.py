@@ -13,13 +13,12 @@ def copy_in(text: Text, each: Padded, inner: Value, source: Value) -> None:
     size = each.source.dtype.itemsize
     columns, room = each.columns * size, each.inner.room * size
 
-    def row(i: Value, _: list[Value]) -> list[Value]:
+    def row(i: Value) -> None:
         there = _row(text, inner, i, room)
         text.copy(there, _row(text, source, i, columns), columns)
         text.clear(text.let(f"getelementptr i8, ptr {there}, i64 {columns}"), room - columns)
-        return []
 
-    text.loop(0, each.rows, 1, [], row)
+    text.each(0, each.rows, 1, row)
 
 
 def copy_out(text: Text, each: Padded, inner: Value, source: Value) -> None:
@@ -27,11 +26,10 @@ def copy_out(text: Text, each: Padded, inner: Value, source: Value) -> None:
     size = each.source.dtype.itemsize
     columns, room = each.columns * size, each.inner.room * size
 
-    def row(i: Value, _: list[Value]) -> list[Value]:
+    def row(i: Value) -> None:
         text.copy(_row(text, source, i, columns), _row(text, inner, i, room), columns)
-        return []
 
-    text.loop(0, each.rows, 1, [], row)
+    text.each(0, each.rows, 1, row)
 
 
 def _row(text: Text, start: Value, i: Value, nbytes: int) -> Value:

@@ -34,9 +34,9 @@ class Guesses:
 
     def steps(self, start: Value, stop: Value, once: Callable[[Value], None]) -> None:
         """for i = start; i < stop: once(i); at least one."""
-        self.text.loop(start, stop, _BLOCK, [], lambda first, _: self._block(first, stop, once))
+        self.text.each(start, stop, _BLOCK, lambda first: self._block(first, stop, once))
 
-    def _block(self, first: Value, stop: Value, once: Callable[[Value], None]) -> list[Value]:
+    def _block(self, first: Value, stop: Value, once: Callable[[Value], None]) -> None:
         text = self.text
         whole = text.let(f"add nsw i64 {first}, {_BLOCK}")
         end = text.let(f"select i1 {text.let(f'icmp slt i64 {whole}, {stop}')}, i64 {whole}, i64 {stop}")
@@ -48,16 +48,14 @@ class Guesses:
         held = text.let(f"load i64, ptr {self.count}")
         rare = [self._is_rare(count, steps) for count in (held, text.let(f"sub nsw i64 {steps}, {held}"))]
         text.do(f"store i1 {text.let(f'or i1 {rare[0]}, {rare[1]}')}, ptr {self.guess}")
-        return []
 
     def _way(self, guesses: bool, first: Value, end: Value, once: Callable[[Value], None]) -> None:
-        def step(i: Value, _: list[Value]) -> list[Value]:
+        def step(i: Value) -> None:
             self.text.counted = self.count
             once(i)
-            return []
 
         self.text.guesses = guesses
-        self.text.loop(first, end, 1, [], step)
+        self.text.each(first, end, 1, step)
         self.text.guesses, self.text.counted = True, None
 
     def _is_rare(self, count: Value, steps: Value) -> Value:

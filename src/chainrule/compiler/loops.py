@@ -123,28 +123,21 @@ class Loops(Cuts):
         """`block` at every `step`-th value of `var`, `single` at the values left over; of a shared axis a thread's."""
         share, self.share = self.share, None
 
-        def loop(start: int | Value, stop: int | Value, by: int, body: Callable[[Value], None]) -> None:
-            def turn(i: Value, _: list[Value]) -> list[Value]:
-                body(i)
-                return []
-
-            self.text.loop(start, stop, by, [], turn)
-
         def rest(start: int) -> None:
             if var.size - start > _MOST_ROWS:  # written out they would take longer to compile than all else
-                loop(start, var.size, 1, single)
+                self.text.each(start, var.size, 1, single)
             else:
                 for i in range(start, var.size):
                     single(str(i))
 
         whole = var.size // step * step
         if share is None:
-            loop(0, whole, step, block)
+            self.text.each(0, whole, step, block)
             rest(whole)
             return
         stop = share.stop(self.text, whole)
         begun = self.text.let(f"icmp slt i64 {share.start}, {stop}")
-        self.text.when(begun, lambda: loop(share.start, stop, step, block))
+        self.text.when(begun, lambda: self.text.each(share.start, stop, step, block))
         if whole < var.size:
             self.text.when(share.last, lambda: rest(whole))
 
@@ -189,13 +182,13 @@ class Loops(Cuts):
         together = _TOGETHER if len(rows) == 1 and not self._sums_rows(var) else 1
         looped = var.size > together * most and stop > 2 * most
         if looped:
-            self.text.loop(start, stop, most, [], lambda i, _: self._together(var, [(i, most)], rows))
+            self.text.each(start, stop, most, lambda i: self._together(var, [(i, most)], rows))
         rest = [(str(i), width) for a, b, width in found[looped:] for i in range(a, b, width)]
         if rest:
             self._together(var, rest, rows)
         self.along = None
 
-    def _together(self, var: Var, places: Sequence[tuple[Value, int]], rows: Sequence[dict[Var, Value]]) -> list[Value]:
+    def _together(self, var: Var, places: Sequence[tuple[Value, int]], rows: Sequence[dict[Var, Value]]) -> None:
         """Strips of `var` at (start, width), in every row, with one loop for a sum of all of them."""
         made = [
             Strip(self._context(), width, row, {var: start, **bound})
@@ -209,7 +202,6 @@ class Loops(Cuts):
             for strip in made:
                 with self._in(strip):
                     self._store_all()
-        return []
 
     def _is_turned(self, along: Var, rows: Var) -> bool:
         """Whether blocks of rows are read transposed; not where sums need the registers."""

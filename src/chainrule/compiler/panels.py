@@ -74,11 +74,7 @@ class _Tiled(Loops):
         whole = size // self.columns * self.columns
 
         def panels(start: Value, stop: Value) -> None:
-            def turn(j: Value, _: list[Value]) -> list[Value]:
-                body(j, self.columns)
-                return []
-
-            text.loop(start, stop, self.columns, [], turn)
+            text.each(start, stop, self.columns, lambda j: body(j, self.columns))
 
         def rest() -> None:
             body(str(whole), size - whole)
@@ -98,32 +94,28 @@ class _Tiled(Loops):
         """The result in `width` columns from `j` on."""
         before = (self.inner.size - 1) // self.terms * self.terms
 
-        def rows(start: Value, _: list[Value]) -> list[Value]:
-            def turn(first: Value, _: list[Value]) -> list[Value]:
-                self._block(start, j, width, first, self.terms, False)
-                return []
-
+        def rows(start: Value) -> None:
             if before:
                 self._zero(self.sums, (self.block + self.tiles.row.size - self.whole) * self._length(width))
-                self.text.loop(0, before, self.terms, [], turn)
+                self.text.each(
+                    0, before, self.terms, lambda first: self._block(start, j, width, first, self.terms, False)
+                )
             self._block(start, j, width, str(before), self.inner.size - before, True)
-            return []
 
-        self.text.loop(0, self.whole, self.block, [], rows)
+        self.text.each(0, self.whole, self.block, rows)
 
     def _block(self, start: Value, j: Value, width: int, first: Value, terms: int, last: bool) -> None:
         """The tiles of a block of rows from `start` on, with `terms` of the sum from `first` on."""
         self._pack(j, width, first, terms)
         text, size = self.text, self.tiles.row.size
 
-        def turn(i: Value, _: list[Value]) -> list[Value]:
+        def tile(i: Value) -> None:
             self._tile(i, self.rows, start, j, width, first, terms, last)
-            return []
 
         stop = str(self.whole)
         after = text.let(f"add nsw i64 {start}, {self.block}")
         ends = text.let(f"icmp sge i64 {after}, {stop}")
-        text.loop(start, text.let(f"select i1 {ends}, i64 {stop}, i64 {after}"), self.rows, [], turn)
+        text.each(start, text.let(f"select i1 {ends}, i64 {stop}, i64 {after}"), self.rows, tile)
         if self.whole < size:
             rest = size - self.whole
             text.when(ends, lambda: self._tile(stop, rest, start, j, width, first, terms, last))
@@ -173,16 +165,15 @@ class _Tiled(Loops):
             return 0, "null"
         addresses = self.text.room(f"[{rows * len(lines)} x ptr]")
 
-        def turn(r: Value, _: list[Value]) -> list[Value]:
+        def turn(r: Value) -> None:
             first = self._times(r, len(lines))
             with self._scope({self.tiles.row: self._sum(i, r), self.tiles.column: j}):
                 for n, (buffer, place, column) in enumerate(lines):
                     address = self._address(buffer, self._shifted(self._offset(place), min(column, width - 1)))
                     entry = self.text.let(f"getelementptr ptr, ptr {addresses}, i64 {self._shifted(first, n)}")
                     self.text.do(f"store ptr {address}, ptr {entry}")
-            return []
 
-        self.text.loop(0, rows, 1, [], turn)
+        self.text.each(0, rows, 1, turn)
         return rows * len(lines), addresses
 
     def _finish(self, tile: Value, i: Value, rows: int, j: Value, width: int) -> None:
@@ -190,15 +181,14 @@ class _Tiled(Loops):
         tiles, length = self.tiles, self._length(width)
         self.along = tiles.column
 
-        def turn(r: Value, _: list[Value]) -> list[Value]:
+        def turn(r: Value) -> None:
             with self._scope({tiles.row: self._sum(i, r)}):
                 row = self._context()
                 for start, stop, lanes in strips(width, VECTOR_BYTES // self.dtype.itemsize):
                     for c in range(start, stop, lanes):
                         self._strip(tile, self._sum(self._times(r, length), str(c)), row, lanes, self._shifted(j, c))
-            return []
 
-        self.text.loop(0, rows, 1, [], turn)
+        self.text.each(0, rows, 1, turn)
         self.along = None
 
     def _strip(self, tile: Value, offset: Value, row: int, lanes: int, column: Value) -> None:

@@ -80,10 +80,10 @@ def _periods(text: Text, turns: Sequence[Turn], shared: bool) -> None:
     if any(body.stays(each) for each in body.padded):
         some = text.let(f"icmp sgt i64 {text.let('or i64 %steps, %last')}, 0")
         text.when(some, lambda: meeting.by_one(text, shared and not body.shared, body.begin))
-    text.loop(0, "%periods", 1, [], lambda period, _: _period(text, turns, period, shared))
+    text.each(0, "%periods", 1, lambda period: _period(text, turns, period, shared))
 
 
-def _period(text: Text, turns: Sequence[Turn], period: Value, shared: bool) -> list[Value]:
+def _period(text: Text, turns: Sequence[Turn], period: Value, shared: bool) -> None:
     """One turn of the outer loop: the record, then the steps.
 
     Where threads share only one of them (`shared`), one thread makes the other.
@@ -102,4 +102,3 @@ def _period(text: Text, turns: Sequence[Turn], period: Value, shared: bool) -> l
 
     some = text.let(f"icmp sgt i64 {count}, 0")
     text.when(some, lambda: meeting.by_one(text, shared and not turns[0].shared, steps))
-    return []

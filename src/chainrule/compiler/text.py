@@ -120,6 +120,15 @@ class Text:
         self.lines.insert(at, f"  {index} = phi i64 [ {first}, %{before} ], [ {following}, %{self.block} ]")
         self.start(after)
 
+    def each(self, start: int | Value, stop: int | Value, step: int, body: Callable[[Value], object]) -> None:
+        """for i = start; i < stop; i += step: body(i), at least once; nothing is carried."""
+
+        def turn(i: Value, _: list[Value]) -> list[Value]:
+            body(i)
+            return []
+
+        self.loop(start, stop, step, [], turn)
+
     def loop(
         self, start: int | Value, stop: int | Value, step: int, carried: Carried,
         body: Callable[[Value, list[Value]], Sequence[Value]],

@@ -89,13 +89,8 @@ class Turn:
         """All steps from `start` to `stop`, at least one."""
         if self.guesses is not None:
             self.guesses.steps(start, stop, self.once)
-            return
-
-        def step(i: Value, _: list[Value]) -> list[Value]:
-            self.once(i)
-            return []
-
-        self.text.loop(start, stop, 1, [], step)
+        else:
+            self.text.each(start, stop, 1, self.once)
 
     def once(self, index: Value) -> None:
         """All kernels, for the turn `index`: here if they are few, else in functions of bounded length.
