@@ -48,8 +48,7 @@ def _apart(found: Schedule, loop: Loop, bit: Expr) -> list[Kernel] | None:
     over = in_place(found, loop)
     idle = _Idle(found, loop, bit, over)
     changed = {over.get(write.target, write.target) for write in idle.updates}
-    read = {buffer for buffer, _ in reads(Kernel((), (), only=bit))}
-    if not changed or not read.isdisjoint(changed):
+    if not changed or not idle.asked.isdisjoint(changed):
         return None
     kernels = list(_stored(_joined([part for kernel in found.kernels for part in _parts(kernel, idle, bit)])))
     after = in_place(replace(found, kernels=kernels), loop)
@@ -64,6 +63,7 @@ class _Idle:
         updates: those of what is carried, and of rows that move, by nothing.
         zeros: totals to which 0 is added.
         writes: these, and all that only they read.
+        asked: what the condition reads.
 
     Args:
         over: results that lie over what they are computed from.
@@ -71,6 +71,7 @@ class _Idle:
 
     def __init__(self, found: Schedule, loop: Loop, bit: Expr, over: Mapping[Buffer, Buffer]):
         self.bit, self.over = bit, over
+        self.asked = {buffer for buffer, _ in reads(Kernel((), (), only=bit))}
         self.zero: set[Buffer] = set()
         self.finite = {b for b in found.buffers if b.kind == "input" and b.place in loop.finite}
         self.finite |= {b for b in found.buffers if b.kind == "held" and loop.held_finite}
@@ -102,7 +103,7 @@ class _Idle:
 
     def _leave_needed(self, kernels: Sequence[Kernel]) -> None:
         """What the condition and others read is written always; what they read is known from the last one on."""
-        needed = {buffer for buffer, _ in reads(Kernel((), (), only=self.bit))}
+        needed = set(self.asked)
         for kernel in reversed(kernels):
             for write in reversed(kernel.written):
                 if write.target.kind == "arena" and write.target in needed:
