@@ -240,6 +240,18 @@ def test_what_a_callback_assigns_at_the_end_or_before_an_error_stays(engine: str
     assert not model.weight.value.any()
 
 
+def test_a_callback_that_changes_the_row_numbers_does_not_change_what_is_drawn(engine: str) -> None:
+    def spoil(progress: cr.Progress) -> None:
+        drawn[:] = 10**12
+
+    drawn = np.arange(30) % len(X)
+    model, other = linear(), linear()
+    options: dict[str, Any] = {"batch_size": 1, "record_every": 10, "engine": engine}
+    cr.fit(model, losses.squared, optim.SGD(0.01), X, T, steps=30, sampling=drawn.copy(), **options)
+    cr.fit(other, losses.squared, optim.SGD(0.01), X, T, steps=30, sampling=drawn, callbacks=spoil, **options)
+    np.testing.assert_array_equal(model.weight.value, other.weight.value)
+
+
 def test_values_that_lie_column_by_column_are_taken_as_they_are(engine: str) -> None:
     def assign(progress: cr.Progress) -> None:
         if progress.step == 20:

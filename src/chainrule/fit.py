@@ -241,7 +241,7 @@ def _run(
         traced=ready.traced,
         runner=ready.runner,
         data=task.data,
-        sampler=sampler,
+        sampler=sampler.apart() if callbacks else sampler,  # a callback may change the array they came from
         step=task.start,
         stop=task.stop,
         evaluator=ready.evaluator,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,15 @@ class Sampler:
                     f"Use batch_size={self.rows}, or None for all rows.",
                 )
             )
+
+    def apart(self) -> Sampler:
+        """The same with row numbers of its own, which no one can change while they are in use.
+
+        >>> chosen = np.array([[0], [1]])
+        >>> np.shares_memory(Sampler("given", 2, 1, 0, chosen).apart().draw(0, 2), chosen)
+        False
+        """
+        return self if self.given is None else replace(self, given=self.given.copy())
 
     def draw(self, start: int, stop: int) -> Indices:
         """The rows of the steps from `start` to `stop` - 1: (stop - start, batch_size)."""
