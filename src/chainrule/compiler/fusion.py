@@ -12,7 +12,7 @@ from chainrule.formula import WRITTEN_OUT, Reshaped, Stores
 from chainrule.graph import Node
 from chainrule.primitives.contraction import parse
 
-__all__ = ["MatrixProduct", "by_loops", "is_read_often", "lower_of", "product", "renames", "stored_nodes"]
+__all__ = ["MatrixProduct", "by_loops", "is_free", "is_read_often", "lower_of", "product", "renames", "stored_nodes"]
 
 _LARGEST_INLINE = 400  # operations of one element's formula
 _MANY_ROWS = 16  # that read an operand of a product, for a copy of it to pay
@@ -46,7 +46,7 @@ def stored_nodes(order: Sequence[Node], inputs: set[Node], outputs: Sequence[Nod
     for node in reversed(order):
         if node.is_leaf or node in inputs:
             continue
-        free = _is_free(node)
+        free = is_free(node)
         again = node in repeated and not _is_narrow(node)
         if isinstance(lower_of(node), Stores) or (not free and (reads[node] > 1 or again)):
             stored.add(node)
@@ -147,7 +147,7 @@ def _repeats(node: Node) -> bool:
     return _name(node) in ("expand", "contract", "gather")
 
 
-def _is_free(node: Node) -> bool:
+def is_free(node: Node) -> bool:
     """Whether reading it costs as much as reading its input."""
     moves = _name(node) in ("expand", "transpose", "flip", "slice", *_TRANSPARENT)
     return moves or isinstance(lower_of(node), Reshaped)

@@ -8,7 +8,7 @@ from chainrule.compiler.schedule import uniform
 from chainrule.compiler.signature import frozen_attrs
 from chainrule.graph import Node, walk
 
-__all__ = ["without_repeats"]
+__all__ = ["again", "without_repeats"]
 
 
 def without_repeats(outputs: Sequence[Node], kept: Container[Node] = ()) -> dict[Node, Node]:
@@ -25,7 +25,7 @@ def without_repeats(outputs: Sequence[Node], kept: Container[Node] = ()) -> dict
         same = known.get(key) if key is not None else None
         if same is None:
             changed = any(a is not b for a, b in zip(inputs, node.inputs, strict=True))
-            same = _again(node, inputs) if changed else node
+            same = again(node, inputs) if changed else node
             if key is not None:
                 known[key] = same
         made[node] = same
@@ -42,7 +42,7 @@ def _key(node: Node, inputs: Sequence[Node]) -> Hashable:
     return node.primitive.name, frozen_attrs(node), tuple(id(x) for x in inputs), node.shape, node.dtype
 
 
-def _again(node: Node, inputs: Sequence[Node]) -> Node:
+def again(node: Node, inputs: Sequence[Node]) -> Node:
     """The same operation on other inputs."""
     made = node.family(
         node.primitive, inputs, node.attrs, node.shape, node.dtype, None, tracked=node.tracked, name=node.name

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.compiler.carried import Loop
 from chainrule.compiler.compilation import Compiled, Part, require
+from chainrule.compiler.hoisting import hoisted
 from chainrule.compiler.kernels import Rows
 from chainrule.compiler.runtime import CompiledLoop, CompiledProgram
 from chainrule.finite import is_finite
@@ -45,10 +48,13 @@ class CompiledRunner:
         self.recorded: Sequence[Array] = ()
         self.compiled: Compiled | None = None
         self.row_bytes = 8
-        self._step = step
+        found, outputs = hoisted(step.inputs, step.outputs)
+        self._before = CompiledProgram([], [*found]) if found else None
+        self._hoisted = [*found.values()]  # leaves for what it computes
+        self._step = step = step.computing(outputs) if found else step  # type: ignore[arg-type]
         self._loops: dict[bool, CompiledLoop] = {}  # without and with records
         self._record: CompiledProgram | None = None  # of a run whose loop has none
-        self._held = _held(step)
+        self._held = _held(step, self._hoisted)
         self._held_finite = False  # whether they hold finite numbers only in this run
         self._counts = False  # whether a step asks for its number; known once there is a loop
         self._pace: dict[int, float] = {}  # seconds a step took, by how often a record was taken (0: never)
@@ -61,7 +67,7 @@ class CompiledRunner:
 
     def begin(self, data: Sequence[Array], seed: int) -> None:
         """A run begins, over the rows of `data`."""
-        held = [leaf.value for leaf in self._held if leaf.value is not None]
+        held = [*self._computed(), *(leaf.value for leaf in self._held if leaf.value is not None)]
         finite = sum([value.size for value in held]) <= ASKED and all(map(is_finite, held))
         if finite is not self._held_finite:
             self._held_finite, self._loops = finite, {}
@@ -128,7 +134,7 @@ class CompiledRunner:
         loop, after = self._loop(arrays, drawn, recorder is not None), self._after
         total, moved = np.zeros(()), np.zeros((), np.int64)
         numbers = np.arange(first, first + count) if self._counts else _NONE
-        inputs = [*arrays.whole, *arrays.moving, *self._rows(indices), numbers, self._seed]
+        inputs = [*arrays.whole, *arrays.moving, *self._rows(indices), numbers, self._seed, *self._computed()]
         outputs = [*after[:n], total, *([moved] if self._step.moved is not None else [])]
         if indices is not None:
             inputs.append(np.ascontiguousarray(indices))
@@ -142,6 +148,10 @@ class CompiledRunner:
             loop.run(inputs, outputs, steps, periods + final, record, 0 if final else steps)
             records, last = taken[:, :periods], taken[:, -1] if final else None
         return Ran(float(total) / max(1, count), int(moved), records, last)
+
+    def _computed(self) -> Sequence[Array]:
+        """What no step changes: from the values that are held now, since a callback may assign others."""
+        return self._before() if self._before is not None else ()
 
     def _rows(self, indices: NDArray[np.int64] | None) -> Sequence[Array]:
         """The data as the machine code reads them."""
@@ -159,7 +169,10 @@ class CompiledRunner:
         if not self._after:
             apart = arrays.whole if drawn else [*arrays.whole, *arrays.moving]
             self._after = [np.empty(array.shape, array.dtype) for array in apart]
-        self.compiled, self._drawn = self._loops[recorded].code, drawn
+        code = self._loops[recorded].code
+        if self._hoisted:
+            code = replace(code, own=code.own + sum(math.prod(x.shape) * x.dtype.itemsize for x in self._hoisted))
+        self.compiled, self._drawn = code, drawn
         return self._loops[recorded]
 
     def _compiled(self, arrays: Arrays, drawn: bool, recorder: Recorder | None) -> CompiledLoop:
@@ -175,7 +188,7 @@ class CompiledRunner:
         for leaf, array, there in zip(step.rows, self._data, direct, strict=True):
             rows.append(_whole(leaf, array, numbers, read) if drawn and there and leaf in used else leaf)
         whole = [carry.before for carry in step.whole]
-        inputs = [*whole, *moving, *rows, step.step, step.seed, *([numbers] if drawn else [])]
+        inputs = [*whole, *moving, *rows, step.step, step.seed, *self._hoisted, *([numbers] if drawn else [])]
         after = [carry.after for carry in step.moving]
         outputs = [
             *(carry.after for carry in step.whole),
@@ -193,16 +206,18 @@ class CompiledRunner:
         else:
             written = {}
             outputs, carried = [*outputs, *after], carried | {len(outputs) + i: n + i for i in range(m)}
-        finite = frozenset(range(n + m, n + m + len(rows)))  # data, which were checked
+        data, computed = n + m, n + m + len(rows) + 2
+        finite = frozenset(range(data, data + len(rows)))  # data, which were checked
+        finite |= frozenset(range(computed, computed + len(self._hoisted))) if self._held_finite else frozenset()
         summed = frozenset((n, n + 1)[: len(outputs) - n])
         loop = Loop(tuple(carried.items()), frozenset(streamed), frozenset(), summed, finite, self._held_finite)
         record = Part((*recorder.leaves, *recorder.inputs), recorder.losses) if recorder is not None else None
         return CompiledLoop(Part(inputs, [*written, *outputs]), loop, Rows(read, written), record)
 
 
-def _held(step: Step) -> list[Node]:
-    """The leaves that hold their own values: what a model computes with and does not train."""
-    given = {id(x) for x in step.inputs}
+def _held(step: Step, others: Sequence[Tensor]) -> list[Node]:
+    """The leaves, but for `others`, that hold their own values: what a model computes with and does not train."""
+    given = {id(x) for x in (*step.inputs, *others)}
     return [x for x in walk(step.outputs) if x.is_leaf and id(x) not in given]
 
 

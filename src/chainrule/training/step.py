@@ -7,7 +7,7 @@ Everything above it (records, progress, early stopping, errors) is the same whic
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -62,6 +62,14 @@ class Step:
         """What a step computes: the carried values' next ones, the loss, and the count of moved rows if any."""
         carried = (carry.after for carry in (*self.whole, *self.moving))
         return (*carried, self.loss, *((self.moved,) if self.moved is not None else ()))
+
+    def computing(self, outputs: Sequence[Tensor]) -> Step:
+        """The same with other nodes for its `outputs`."""
+        left = iter(outputs)
+        whole, moving = (
+            tuple(replace(carry, after=next(left)) for carry in carries) for carries in (self.whole, self.moving)
+        )
+        return replace(self, whole=whole, moving=moving, loss=next(left), moved=next(left, None))
 
 
 @dataclass
