@@ -135,6 +135,14 @@ def test_extreme_numbers_come_through(loss: Callable[..., cr.Tensor], value: flo
             _agree(linear(loss), 2, arrays, 3)
 
 
+def test_pieces_without_elements_are_nothing() -> None:
+    w, x, t = *inputs("w x", (1,)), *inputs("t")
+    y = cr.concatenate([w[:0], w * x, x[1:]]) * w
+    g = cr.grad(lambda w: cr.losses.squared(cr.concatenate([(w * x)[:0], w * x]).sum(), t))(w)
+    arrays = [np.array([0.5]), np.array([1.5]), np.array(2.0)]
+    _agree(([w, x, t], [w - 0.1 * g, y.sum()]), 1, arrays, 3)
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_random_steps_agree_with_the_reference(seed: int) -> None:
     """Sums, products, signs and conditions of numbers and small vectors, that wait for one another in any way."""

@@ -32,6 +32,14 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[tuple[int, 
     ),
     "argmax in floats": (lambda a: cr.argmax(-a, 0) * 0.5, lambda a: a.argmin(0) * 0.5, ((7, 33),)),
     "argmax of all": (lambda a: cr.argmax(a, 0).astype("float64") + 1, lambda a: a.argmax(0) + 1.0, ((33,),)),
+    "the last, short piece of several": (
+        lambda a, b: cr.concatenate([a, a, b])[-1] * 2 + cr.concatenate([a, b])[4:],
+        lambda a, b: np.concatenate([a, a, b])[-1] * 2 + np.concatenate([a, b])[4:], ((4,), (1,)),
+    ),
+    "the first, short piece": (
+        lambda a, b: cr.exp(cr.concatenate([b, a], axis=1))[:, :1],
+        lambda a, b: np.exp(np.concatenate([b, a], axis=1))[:, :1], ((1, 9), (1, 1)),
+    ),
     "the largest argmax": (lambda a: cr.argmax(a, 1).max(), lambda a: a.argmax(1).max(), ((17, 5),)),
 }  # fmt: skip
 

@@ -43,7 +43,7 @@ def shortened(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]
 
 
 def _is_small(kernel: Kernel) -> bool:
-    return math.prod(var.size for var in kernel.space) <= _SMALL
+    return 0 < math.prod(var.size for var in kernel.space) <= _SMALL  # one of no elements writes nothing
 
 
 def _used(kernels: Sequence[Kernel]) -> Iterator[Kernel]:

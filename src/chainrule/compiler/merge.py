@@ -96,20 +96,20 @@ def _shares(other: Kernel, kernel: Kernel) -> bool:
 
 
 def without_unread(kernels: Sequence[Kernel]) -> list[Kernel]:
-    """Marks results that only their own kernel reads: they stay in registers."""
-    readers: dict[Buffer, set[int]] = {}
+    """Marks results that only their own kernel writes and reads: they stay in registers."""
+    users: dict[Buffer, set[int]] = {}
     for i, kernel in enumerate(kernels):
-        for buffer, _ in reads(kernel):
-            readers.setdefault(buffer, set()).add(i)
-    return [_kept(kernel, i, readers) for i, kernel in enumerate(kernels)]
+        for buffer in (*targets(kernel), *(buffer for buffer, _ in reads(kernel))):
+            users.setdefault(buffer, set()).add(i)
+    return [_kept(kernel, users) for kernel in kernels]
 
 
-def _kept(kernel: Kernel, i: int, readers: dict[Buffer, set[int]]) -> Kernel:
+def _kept(kernel: Kernel, users: dict[Buffer, set[int]]) -> Kernel:
     if kernel.ordered is not None or kernel.zeroes:
         return kernel
 
     def kept(write: Write) -> Write:
-        alone = write.target.kind == "arena" and not write.adds and readers.get(write.target, set()) <= {i}
+        alone = write.target.kind == "arena" and not write.adds and len(users[write.target]) == 1
         return replace(write, stored=not alone)
 
     return kernel.with_writes(kept)
