@@ -197,6 +197,34 @@ def test_what_is_mostly_guessed_right_is_guessed() -> None:
     ]  # fmt: skip
 
 
+class TwoHeads(nn.Module):
+    """One with a hinge, whose condition only its own weights hang on; the other learns at every step."""
+
+    def __init__(self, columns: int, dtype: str):
+        self.a, self.b = (nn.Linear(columns, 1, seed=seed, dtype=dtype) for seed in (0, 1))
+
+    def forward(self, x: cr.Tensor) -> tuple[cr.Tensor, cr.Tensor]:
+        return self.a(x), self.b(x)
+
+
+@pytest.mark.parametrize(("columns", "dtype"), [(30, "float32"), (12, "float64"), (16, "float64"), (5, "float64")])
+def test_weights_with_gaps_stay_where_the_condition_does_not_hold(columns: int, dtype: str) -> None:
+    def loss(y: Any, t: cr.Tensor) -> cr.Tensor:
+        wanted = t.reshape((-1, 1))
+        return (cr.relu(1 - wanted * y[0]) + (y[1] - wanted) ** 2).sum(axis=1)
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, columns)).astype(dtype)
+    t = np.where(rng.random(200) < 0.5, 1, -1).astype(dtype)
+    found = []
+    for engine in ("reference", "compiled"):
+        model = TwoHeads(columns, dtype)
+        cr.fit(model, loss, optim.SGD(1e-3), x, t, steps=800, batch_size=1, record_every=0, engine=engine)
+        found.append(model.state_dict())
+    for name, value in found[0].items():
+        np.testing.assert_allclose(found[1][name], value, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_random_fits_with_a_hinge_agree_with_the_reference(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -8,12 +8,20 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.compiler import CompiledLoop
+from chainrule.compiler import CompiledLoop, guesses, runtime
 from chainrule.compiler.carried import Loop
 from chainrule.compiler.compilation import Part
+from chainrule.compiler.recent import Recent
 from chainrule.evaluate import Program
 
 Step = tuple[list[cr.Tensor], list[cr.Tensor]]
+
+
+@pytest.fixture(params=["true", "false"], ids=["guessed", "chosen"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a branch or by a choice, where a step can be made in both ways."""
+    monkeypatch.setattr(guesses, "_FIRST", request.param)
+    monkeypatch.setattr(runtime, "_CODE", Recent(16))
 
 
 def inputs(names: str, size: tuple[int, ...] = ()) -> list[cr.Tensor]:

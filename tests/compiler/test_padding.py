@@ -11,6 +11,7 @@ from tests.compiler.graphs import trained_step
 
 import chainrule as cr
 from chainrule import losses, nn, optim
+from chainrule.autodiff import gradient
 from chainrule.compiler import runtime
 from chainrule.compiler.carried import Loop, carried_buffers
 from chainrule.compiler.compilation import Part
@@ -22,6 +23,7 @@ from chainrule.compiler.recent import Recent
 from chainrule.compiler.runtime import CompiledLoop
 from chainrule.compiler.schedule import schedule
 from chainrule.compiler.text import Text, Value
+from chainrule.evaluate import Program
 
 
 def test_rows_that_fill_no_whole_vectors_have_gaps() -> None:
@@ -96,3 +98,32 @@ def test_what_lies_in_gaps_never_matters(
 def _filled_with_nan(text: Text, place: Value, nbytes: int) -> None:
     text.declared.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
     text.do(f"call void @llvm.memset.p0.i64(ptr {place}, i8 -1, i64 {nbytes}, i1 false)")
+
+
+def test_a_part_of_a_row_is_not_a_row() -> None:
+    """To write 12 of 15 elements as 16 is to write the other three."""
+    w, x, one = cr.Input((15,), name="w"), cr.Input((15,), name="x"), cr.Input(name="one")
+    part = cr.pad(cr.functions.broadcast_to(one, (12,)) * x[0], (0, 3)) + w * x
+    arrays = [np.full(15, 0.5), np.arange(1.0, 16.0), np.array(2.0)]
+    _agrees([w, x, one], [w - 0.1 * part, part.sum()], arrays)
+
+
+@pytest.mark.parametrize("columns", [9, 12, 30, 129])
+def test_looked_up_rows_of_numbers_without_gaps(columns: int) -> None:
+    """The row numbers of a whole vector of elements are not all there."""
+    rng = np.random.default_rng(columns)
+    rows = rng.integers(0, 4, (1, columns))
+    w, x = cr.Input((4, columns), name="w"), cr.Input((1, columns), name="x")
+    y = (cr.tanh(cr.take_along_axis(w, rows, axis=0)) * x).sum()
+    (g,) = gradient(y, [w])
+    _agrees([w, x], [w - 0.1 * g, y], [rng.normal(size=(4, columns)), rng.normal(size=(1, columns))])
+
+
+def _agrees(inputs: list[Any], outputs: list[Any], arrays: list[np.ndarray]) -> None:
+    """Three steps, whose first output becomes the first input, give what the reference gives."""
+    reference, wanted, found = Program(inputs, outputs), list(arrays), [arrays[0].copy(), *arrays[1:]]
+    for _ in range(3):
+        wanted[0] = reference(*wanted)[0]
+    loop = CompiledLoop(Part(inputs, outputs), Loop(((0, 0),)))
+    loop.run(found, [np.empty(y.shape, y.dtype) for y in outputs], 3)
+    np.testing.assert_allclose(found[0], wanted[0], rtol=1e-12, atol=1e-12)

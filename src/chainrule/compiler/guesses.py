@@ -16,6 +16,7 @@ __all__ = ["Guesses", "may_wait"]
 
 _SHORT = 512  # operations that take about as long as it takes to find out that a guess was wrong
 _BLOCK = 256  # steps
+_FIRST = "true"  # whether the first block is guessed
 _RARE = 12  # at most one in so many may go the other way
 
 
@@ -30,7 +31,7 @@ class Guesses:
 
     def __init__(self, text: Text):
         self.text, self.guess, self.count = text, text.room("i1"), text.room("i64")
-        text.do(f"store i1 true, ptr {self.guess}")
+        text.do(f"store i1 {_FIRST}, ptr {self.guess}")
 
     def steps(self, start: Value, stop: Value, once: Callable[[Value], None]) -> None:
         """for i = start; i < stop: once(i); at least one."""

@@ -22,10 +22,11 @@ class Buffer:
     name: str
     size: int
     dtype: DType
-    kind: str  # "input", "output", "held" (a leaf's own array) or "arena"
+    kind: str  # "input", "output", "held" (a leaf's own array), "arena", or "carried" (what a loop has a copy of)
     place: int = -1  # which input, output or held leaf; the offset in bytes for the arena
     shape: tuple[int, ...] = ()  # as the user sees it
-    room: int = 0  # the elements that a row takes, if there is a gap behind it
+    columns: int = 0  # the elements of a row, and what it takes with the gap behind it, if there is one
+    room: int = 0
 
     @property
     def nbytes(self) -> int:

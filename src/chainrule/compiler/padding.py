@@ -51,7 +51,7 @@ def padded(kernels: Sequence[Kernel], carried: Mapping[Buffer, Buffer]) -> tuple
             over |= {out: each, source: each}
     for buffer in places:
         if buffer.kind == "arena" and buffer.size == max((1, *buffer.shape)):
-            buffer.room = _room(buffer.size, buffer)
+            buffer.columns, buffer.room = buffer.size, _room(buffer.size, buffer)
     return [_Spreading(over).kernel(kernel) for kernel in kernels], found
 
 
@@ -62,16 +62,17 @@ def _with_gaps(source: Buffer, places: Sequence[Affine | None]) -> Padded | None
     if not room or any(place is None or _spread(place, columns, room) is None for place in places):
         return None
     rows = source.size // columns
-    inner = Buffer(source.name, rows * room, source.dtype, "arena", -1, source.shape, room)
+    inner = Buffer(source.name, rows * room, source.dtype, "carried", -1, source.shape, columns, room)
     return Padded(source, inner, rows, columns)
 
 
 def has_room(buffer: Buffer, place: Affine, along: Var, extent: int) -> bool:
-    """Whether `extent` elements lie at `place`, all that are along `along` and gap behind them."""
+    """Whether `extent` elements lie at `place`: those of a whole row, along `along`, and gap behind them."""
     others = (factor for var, factor in place.terms if var is not along)
     begins = buffer.room > 0 and all(n % buffer.room == 0 for n in (place.offset, *others))
-    whole = _room(along.size, buffer) == buffer.room and extent <= buffer.room
-    return begins and whole and place.stride(along) == 1
+    looked_up = any(var.value is not None and along in var.value.needs for var, _ in place.terms)
+    whole = along.size == buffer.columns and extent <= buffer.room
+    return begins and whole and place.stride(along) == 1 and not looked_up
 
 
 def _room(columns: int, buffer: Buffer) -> int:

@@ -96,5 +96,5 @@ class _Structure:
     def buffer(self, buffer: Buffer) -> int:
         if buffer not in self.buffers:
             self.buffers[buffer] = len(self.buffers)
-            self.described.append(("buffer", buffer.size, buffer.dtype.str))
+            self.described.append(("buffer", buffer.size, buffer.dtype.str, buffer.columns, buffer.room))
         return self.buffers[buffer]
