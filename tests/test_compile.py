@@ -79,6 +79,32 @@ def flat(result: Any) -> list[cr.Tensor]:
     return [y for part in result for y in flat(part)] if isinstance(result, tuple) else [result]
 
 
+def test_a_model_of_another_dtype_or_with_another_layer_is_traced_anew() -> None:
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    net = nn.Sequential(nn.Linear(3, 2, seed=0))
+    f = cr.compile(net)
+
+    def trained_is_read() -> None:
+        cr.fit(net, cr.losses.squared, cr.optim.SGD(0.1), x, x[:, :2], steps=5)
+        assert f(x).dtype == net(x).dtype
+        np.testing.assert_allclose(f(x).numpy(), net(x).numpy(), rtol=1e-6)
+
+    trained_is_read()
+    net.astype("float64")
+    trained_is_read()
+    net.append(nn.Linear(2, 2, seed=1, dtype="float64"))
+    trained_is_read()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "int64"])
+@pytest.mark.parametrize("size", [1, 7, 17, 64])
+def test_a_float_as_an_integer_is_what_numpy_makes_of_it_at_every_size(dtype: str, size: int) -> None:
+    numbers = np.resize([-1.0, 300.0, -70000.0, 5.5, -0.5], size)
+    with np.errstate(invalid="ignore"):
+        wanted = numbers.astype(dtype)
+    np.testing.assert_array_equal(cr.compile(lambda x: x.astype(dtype))(numbers).numpy(), wanted)
+
+
 def test_inside_another_trace_it_is_the_function_itself() -> None:
     f = cr.compile(lambda x: x**3)
     assert f(2.0).item() == 8.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from typing import Any
 
@@ -266,6 +267,27 @@ def test_values_that_lie_column_by_column_are_taken_as_they_are(engine: str) -> 
     history = cr.fit(model, losses.squared, optim.SGD(0.0), X, t, callbacks=assign, **options)
     np.testing.assert_allclose([*history.loss, history.final], wanted)
     np.testing.assert_array_equal(model.weight.value, columns)
+
+
+@pytest.mark.parametrize("clip", [optim.ClipByNorm(0.1), optim.ClipByGlobalNorm(0.1), optim.ClipByValue(0.01)])
+def test_rows_are_clipped_one_by_one(engine: str, clip: Any) -> None:
+    def moved(rows: list[int]) -> np.ndarray:
+        history = cr.fit_data(
+            linear(), losses.squared, optim.SGD(1.0), X, T, sampling=[rows], batch_size=None, clip=clip, engine=engine
+        )
+        return history.data[0]
+
+    alone = moved([0])
+    assert not np.array_equal(alone, X[0])
+    for others in ([0, 1], [0, 0], [2, 0, 1]):
+        np.testing.assert_allclose(moved(others), alone, rtol=1e-12)
+
+
+def test_a_history_can_be_copied(engine: str) -> None:
+    history = cr.fit(linear(), losses.squared, optim.SGD(0.01), X, T, steps=5, engine=engine)
+    copied = copy.deepcopy(history)
+    np.testing.assert_array_equal(copied.loss, history.loss)
+    assert copied.compiled is None and copied.final == history.final
 
 
 def test_callbacks_come_about_ten_times_a_second() -> None:

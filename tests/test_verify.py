@@ -86,3 +86,14 @@ def test_a_fault_of_the_fusion_alone_is_found(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(verifier, "_fused", lambda *arrays: [right(*arrays)[0] + 1])
     with pytest.raises(cr.errors.VerificationError, match=r"'y'.*fused"):
         verifier.check([np.ones(20)])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_was_a_float32_is_no_more_exact_as_a_float64(seed: int) -> None:
+    """A float32 model and float64 targets, as most have them."""
+    rng = np.random.default_rng(seed)
+    x, t = rng.normal(size=(7, 16)).astype("float32"), rng.normal(size=(7, 5))
+    net = nn.Sequential(nn.Linear(16, 17, seed=0), nn.Tanh(), nn.Linear(17, 5, seed=1))
+    cr.fit(net, losses.squared, optim.SGD(0.01), x, t, steps=2, engine="compiled", verify=True)
+    with planted("tanh", 1.01), pytest.raises(cr.errors.VerificationError, match="'tanh'"):
+        cr.fit(net, losses.squared, optim.SGD(0.01), x, t, steps=2, engine="compiled", verify=True)

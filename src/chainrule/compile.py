@@ -13,7 +13,7 @@ from chainrule import compiler
 from chainrule.compiler import CompiledProgram, Report
 from chainrule.errors import CompileError, MissingExtraError, OptionError, ShapeError, explain
 from chainrule.evaluate import Program
-from chainrule.graph import READ, Node, dependents, is_tracing, tracing, walk
+from chainrule.graph import READ, Node, dependents, exchanges, is_tracing, tracing, walk
 from chainrule.primitive import frozen
 from chainrule.tensor import Input, Tensor, TensorLike, as_tensor
 from chainrule.verify import Verifier
@@ -71,6 +71,7 @@ class CompiledFunction:
         functools.update_wrapper(self, f, updated=())
         self._f, self._fallback, self._verify = f, fallback, verify
         self._versions: dict[Any, _Version] = {}
+        self._exchanges = exchanges()
         self._last: _Version | None = None
 
     def __call__(self, *args: TensorLike, **static: Any) -> Any:
@@ -111,6 +112,8 @@ class CompiledFunction:
         return version.program.code
 
     def _version(self, arrays: Sequence[np.ndarray], static: dict[str, Any]) -> _Version:
+        if self._exchanges != exchanges():  # a module may have other parameters since it was traced
+            self._versions, self._exchanges = {}, exchanges()
         key: Any = tuple([(array.shape, array.dtype) for array in arrays])
         if static:
             told = ((name, type(value), value, repr(value)) for name, value in sorted(static.items()))

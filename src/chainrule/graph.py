@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from chainrule.primitive import Primitive
 
 __all__ = [
-    "READ", "Node", "Source", "dependents", "is_ours", "is_tracing", "module_scope", "origin_of", "tracing",
-    "walk", "without_lines",
+    "READ", "Node", "Source", "dependents", "exchange", "exchanges", "is_ours", "is_tracing", "module_scope",
+    "origin_of", "tracing", "walk", "without_lines",
 ]  # fmt: skip
 
 Shape = tuple[int, ...]
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _counter = itertools.count()
+_exchanges = 0
 _module_path: ContextVar[tuple[str, ...]] = ContextVar("module_path", default=())
 _origin: ContextVar[Source | None] = ContextVar("origin", default=None)
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
@@ -103,6 +104,17 @@ def without_lines() -> Iterator[None]:
         yield
     finally:
         _origin.reset(token)
+
+
+def exchanges() -> int:
+    """How often models have got other parameters or layers for those they had: what was traced before reads the old."""
+    return _exchanges
+
+
+def exchange() -> None:
+    """A model has got others."""
+    global _exchanges
+    _exchanges += 1
 
 
 @contextmanager

@@ -57,7 +57,8 @@ class History:
         state: what `fit(resume=...)` goes on from.
         data: the moved rows (`fit_data` only).
         updates: rows moved, counting every time (`fit_data` only): draws whose gradient was not zero.
-        compiled: the machine code that ran, with `loops()`, `llvm()` and `report()`; None on the reference engine.
+        compiled: the machine code that ran, with `loops()`, `llvm()` and `report()`; None on the reference engine, and
+            in copies.
         record_every: k; 0 if nothing was recorded.
         rows: rows of data.
 
@@ -119,6 +120,10 @@ class History:
         self._steps.extend(steps)
         for name, values in losses.items():
             self._records.setdefault(name, []).extend(values)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy has: all but the machine code, which is of this process."""
+        return vars(self) | {"compiled": None}
 
     def forget(self, step: int) -> None:
         """Drop the records taken after `step`."""

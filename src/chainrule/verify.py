@@ -32,6 +32,7 @@ class Verifier:
         given = set(inputs)
         self._inputs, self._outputs = tuple(inputs), tuple(outputs)
         self._nodes = [node for node in walk(outputs) if not node.is_leaf and node not in given]
+        self._eps = _coarsest(walk(outputs))
         self._leaves: dict[Node, Node] = {}
         alone = [self._alone(node) for node in self._nodes]
         self._reference = Program(inputs, outputs)
@@ -45,9 +46,9 @@ class Verifier:
         for node, array in zip(self._nodes, found, strict=True):
             _compare("by itself", node, array, values[node], _rounding(node, values))
         for node, array in zip(self._outputs, self._fused(*arrays), strict=True):
-            if not _close(array, values[node], _half(node, values)):
+            if not _close(array, values[node], self._half(node, values)):
                 self._blame(arrays, values)
-                _compare("fused", node, array, values[node], _half(node, values))
+                _compare("fused", node, array, values[node], self._half(node, values))
 
     def _alone(self, node: Node) -> Node:
         """The same operation on leaves, one for each value; constants stay."""
@@ -65,7 +66,23 @@ class Verifier:
         """The first node that is wrong when what leads to it is fused."""
         for node in self._nodes:
             (array,) = CompiledProgram(self._inputs, [node])(*arrays)
-            _compare("fused with what leads to it", node, array, values[node], _half(node, values))
+            _compare("fused with what leads to it", node, array, values[node], self._half(node, values))
+
+    def _half(self, node: Node, values: dict[Node, np.ndarray]) -> Any:
+        """Half of the digits, of the coarsest dtype that leads to it, of the largest element."""
+        if node.dtype.kind != "f":
+            return 0
+        finite = values[node][np.isfinite(values[node])]
+        return np.sqrt(self._eps[node]) * max(1.0, float(np.abs(finite).max(initial=0)))
+
+
+def _coarsest(order: Sequence[Node]) -> dict[Node, float]:
+    """The largest rounding on the way to each node: that of float32, if it was once a float32."""
+    found: dict[Node, float] = {}
+    for node in order:
+        own = float(np.finfo(node.dtype).eps) if node.dtype.kind == "f" else 0.0
+        found[node] = max([own, *(found[x] for x in node.inputs)])
+    return found
 
 
 def _compare(how: str, node: Node, found: np.ndarray, wanted: np.ndarray, bound: Any) -> None:
@@ -105,11 +122,3 @@ def _rounding(node: Node, values: dict[Node, np.ndarray]) -> Any:
         with np.errstate(all="ignore"):
             size = np.abs(node.primitive.evaluate(*map(np.abs, arrays), **node.attrs))
     return info.eps * (32 + 4 * np.sqrt(terms)) * size + 4 * info.smallest_subnormal
-
-
-def _half(node: Node, values: dict[Node, np.ndarray]) -> Any:
-    """Half of the digits of the largest element."""
-    if node.dtype.kind != "f":
-        return 0
-    finite = values[node][np.isfinite(values[node])]
-    return np.sqrt(np.finfo(node.dtype).eps) * max(1.0, float(np.abs(finite).max(initial=0)))

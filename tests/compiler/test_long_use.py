@@ -237,3 +237,22 @@ def test_a_call_allocates_its_results_alone() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak - before < 8 * 100 * 100  # less than one of the values in between
+
+
+def test_what_is_kept_is_found_while_another_thread_makes_something() -> None:
+    store: Recent[int] = Recent(2)
+    store.find("known", lambda: 1)
+    begun, over = threading.Event(), threading.Event()
+
+    def slow() -> int:
+        begun.set()
+        assert over.wait(60)
+        return 2
+
+    thread = threading.Thread(target=store.find, args=("slow", slow))
+    thread.start()
+    assert begun.wait(60)
+    assert store.find("known", lambda: 3) == 1  # would wait for ever, if it waited
+    over.set()
+    thread.join()
+    assert store.find("slow", lambda: 3) == 2

@@ -131,11 +131,13 @@ class _Job:
             if self.inside == 0:
                 self.left.acquire()
             self.inside += 1
-        self.flags.append(self.part(number))
-        with self.lock:
-            self.inside -= 1
-            if self.inside == 0:
-                self.left.release()
+        try:
+            self.flags.append(self.part(number))
+        finally:
+            with self.lock:
+                self.inside -= 1
+                if self.inside == 0:
+                    self.left.release()
 
     def _close(self) -> None:
         """Nobody comes in any more, and all are out: what the machine code works on may go. Ctrl-C does not end it."""

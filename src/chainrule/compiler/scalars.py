@@ -186,6 +186,9 @@ def _cast(text: Text, args: list[Value], kinds: list[DType], dtype: DType, width
         return _select(text, args[0], _constant(1, dtype, width), _constant(0, dtype, width), dtype, width)
     if source.kind == dtype.kind == "f":
         name = "fpext" if dtype.itemsize > source.itemsize else "fptrunc"
+    elif source.kind == "f" and (dtype.itemsize < 4 or dtype == np.dtype("uint32")):
+        wider = np.dtype("int64" if dtype.itemsize == 4 else "int32")  # as NumPy does: -1 is 255, not undefined
+        return _cast(text, [_cast(text, args, kinds, wider, width)], [wider], dtype, width)
     elif source.kind == "f":
         name = "fptoui" if dtype.kind == "u" else "fptosi"
     elif dtype.kind == "f":

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from chainrule.dtypes import DType
 from chainrule.errors import DTypeError, explain
-from chainrule.graph import module_scope, user_line
+from chainrule.graph import exchange, module_scope, user_line
 from chainrule.nn.initializers import Initialized, float_dtype
 from chainrule.nn.state import check_state
 from chainrule.nn.summary import Summary, summary
@@ -137,6 +137,7 @@ class Module:
         for module in self.modules():
             for name, value in vars(module).items():
                 setattr(module, name, _replaced(value, new))
+        exchange()
         return self
 
     # What it says of itself

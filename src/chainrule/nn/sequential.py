@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 from chainrule.errors import OptionError, ShapeError, explain
+from chainrule.graph import exchange
 from chainrule.nn.module import Module, held
 from chainrule.tensor import Parameter, Tensor, TensorLike, as_tensor
 
@@ -44,6 +45,7 @@ class Sequential(Module):
         """Put `layer` at the end; returns the module itself."""
         free = next(name for name in map(str, count(len(self))) if name not in self.layers)
         self.layers[free] = _as_module(layer)
+        exchange()
         return self
 
     def children(self) -> Iterator[tuple[str, Parameter | Module]]:

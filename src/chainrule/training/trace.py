@@ -18,6 +18,7 @@ from chainrule.nn import Module, training
 from chainrule.optim import Optimizer
 from chainrule.tensor import Input, Parameter, Tensor, as_tensor
 from chainrule.training.step import Arrays, Carry, Step
+from chainrule.vectorize import vmap
 
 __all__ = ["Traced", "named_parameters", "per_row_loss", "trace_data_step", "trace_step"]
 
@@ -231,7 +232,8 @@ def trace_data_step(
     mean = batch_loss(values, batch, ws[0] if ws else None)
     total = mean if not values.shape else mean * batch
     (g,) = gradient(total, [rows])
-    (g,) = clipped(clip, [g]) if clip is not None else (g,)
+    if clip is not None:
+        g = vmap(lambda row: clipped(clip, [row])[0])(g)  # each for itself, whatever else is drawn
     start, states = _Start([], []), _Start([], [])
     _update(start, states, "x", rows, rule, g, step, x)
     for value in states.values:
