@@ -163,6 +163,15 @@ def test_keyword_arguments_that_cannot_be_compiled_in_are_refused() -> None:
         cr.compile(lambda x, *, y: x + y)(1.0, y=[1.0])
 
 
+def test_a_fault_of_the_compiler_itself_is_not_put_on_an_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> None:
+        raise KeyError("lost")
+
+    monkeypatch.setattr("chainrule.compiler.compilation.merged", broken)
+    with pytest.raises(CompileError, match=r"'y'.* all together: KeyError: 'lost'.*a fault of chainrule"):
+        cr.compile(lambda x: (x * 1.25).named("y"))(np.ones(37))
+
+
 @pytest.fixture
 def median() -> Any:
     """An operation whose value NumPy knows and whose formula is not said."""

@@ -122,6 +122,20 @@ def test_fit_refuses(case: str) -> None:
         np.testing.assert_array_equal(value, before[path])
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"steps": 0}, {"steps": 3, "epochs": 1}, {"steps": 3, "sampling": "all", "batch_size": 2},
+        {"steps": 3, "record_every": -1}, {"steps": 3, "record_on": {"mine": [99]}},
+        {"steps": 3, "early_stopping": cr.EarlyStopping(3, monitor="theirs")},
+    ],
+)  # fmt: skip
+def test_errors_name_the_function_that_was_called(options: dict[str, Any]) -> None:
+    for function in (cr.fit, cr.fit_data):
+        with pytest.raises(OptionError, match=rf"^{function.__name__}[(:]"):
+            function(MODEL, losses.squared, SGD, X, T, **options)
+
+
 def test_fit_data_refuses_integers_and_several_arrays() -> None:
     with pytest.raises(DTypeError, match="only floats can be moved"):
         cr.fit_data(MODEL, losses.hinge, SGD, np.ones((20, 2), int), T, steps=1)

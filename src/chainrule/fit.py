@@ -131,7 +131,7 @@ def fit(
         resume=state,
     )  # fmt: skip
     train = checked_rows("train", x, t, sample_weight)
-    sampler, start, stop = plan_steps(len(train), steps, epochs, batch_size, sampling, seed, state)
+    sampler, start, stop = plan_steps("fit", len(train), steps, epochs, batch_size, sampling, seed, state)
 
     def trace() -> Traced:
         with tracing():
@@ -200,7 +200,7 @@ def fit_data(
     if not is_float(train.x[0].dtype):
         got, repair = f"x is {train.x[0].dtype}", "Convert first: x.astype('float64')."
         raise DTypeError(explain("fit_data", got, "only floats can be moved", repair))
-    sampler, start, stop = plan_steps(len(train), steps, epochs, batch_size, sampling, seed, state)
+    sampler, start, stop = plan_steps("fit_data", len(train), steps, epochs, batch_size, sampling, seed, state)
     moved = np.array(train.x[0], train.x[0].dtype.newbyteorder("="), order="C")
     train = Rows("train", (moved,), train.t, train.weights)
     if not isinstance(optimizer, Optimizer):
@@ -227,8 +227,8 @@ def _run(
     """What `fit` and `fit_data` share: the rest of the checks, then the run."""
     train, sampler = task.train, task.sampler
     runner = engine_called(task.called, engine)
-    sets = checked_sets(train, validation, record_on)
-    every = _record_every(record_every, task.stop - task.start, len(train), sampler.batch_size)
+    sets = checked_sets(task.called, train, validation, record_on)
+    every = _record_every(task.called, record_every, task.stop - task.start, len(train), sampler.batch_size)
     ready = made_ready(task, sets, every, metrics or {}, runner, verify, fallback)
     for rows, shape in zip(sets, ready.shapes, strict=True):
         check_targets(task.loss, rows.t[0], shape)
@@ -250,7 +250,7 @@ def _run(
         model=task.model,
         trace=task.trace,
         looping=ready.looping,
-        watch=_watch(early_stopping, sets, every),
+        watch=_watch(task.called, early_stopping, sets, every),
         callbacks=(callbacks,) if callable(callbacks) else tuple(callbacks),
         progress=progress,
         check_finite=check_finite,
@@ -263,20 +263,20 @@ def _run(
     return history
 
 
-def _record_every(wanted: int | None, steps: int, rows: int, batch_size: int) -> int:
+def _record_every(called: str, wanted: int | None, steps: int, rows: int, batch_size: int) -> int:
     if wanted is None:
         return max(math.ceil(steps / 100), math.ceil(rows / batch_size))
     if not is_whole(wanted) or wanted < 0:
-        raise OptionError(explain("fit", f"record_every={wanted!r}", "it is a whole number, 0 for no records"))
+        raise OptionError(explain(called, f"record_every={wanted!r}", "it is a whole number, 0 for no records"))
     return int(wanted)
 
 
-def _watch(rule: EarlyStopping | None, sets: Sequence[Rows], every: int) -> Watch | None:
+def _watch(called: str, rule: EarlyStopping | None, sets: Sequence[Rows], every: int) -> Watch | None:
     if rule is None:
         return None
     names = [rows.name for rows in sets]
     if rule.monitor not in names or not every:
         got = f"monitor={rule.monitor!r}, recorded: {', '.join(names) if every else 'nothing'}"
         repair = "Give validation=(x, t), or EarlyStopping(monitor='train', ...)."
-        raise OptionError(explain("fit(early_stopping=...)", got, "it watches a loss that is recorded", repair))
+        raise OptionError(explain(f"{called}(early_stopping=...)", got, "it watches a loss that is recorded", repair))
     return Watch(rule)

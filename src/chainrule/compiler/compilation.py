@@ -137,12 +137,18 @@ def _scheduled(part: Part, rows: Rows | None) -> Schedule:
 
 
 def _refused(parts: Sequence[Part], error: Exception) -> CompileError:
-    """The error that names the node to blame."""
+    """The error that names the node to blame, or says that it is none of them."""
     found = next((f for part in parts if (f := culprit(part.inputs, part.outputs)) is not None), None)
-    nodes = found[0].describe() if found else ", ".join(y.describe() for y in parts[0].outputs)
-    why = str(found[1] if found else error) or type(error).__name__
-    repair = "Use the reference engine (fallback=True, engine='reference'), or give the operation a formula (`lower`)."
-    return CompileError(explain("compile", nodes, f"it has no machine code: {why}", repair))
+    other = "Use the reference engine (fallback=True, engine='reference')"
+    if found is None:
+        node, why = parts[0].outputs[0].describe(), f"{type(error).__name__}: {error}"
+        rule = f"each of its operations has machine code, but not all together: {why}"
+        return CompileError(
+            explain("compile", f"what leads to {node}", rule, f"{other}. This is a fault of chainrule.")
+        )
+    why = str(found[1]) or type(found[1]).__name__
+    repair = f"{other}, or give the operation a formula (`lower`)."
+    return CompileError(explain("compile", found[0].describe(), f"it has no machine code: {why}", repair))
 
 
 def _llvm() -> Any:

@@ -119,28 +119,34 @@ def _weights(value: Any, rows: int) -> Array:
     return weights / weights.mean()
 
 
-def checked_sets(train: Rows, validation: Any, record_on: Mapping[str, Any] | None) -> list[Rows]:
+def checked_sets(called: str, train: Rows, validation: Any, record_on: Mapping[str, Any] | None) -> list[Rows]:
     """Every set whose loss is recorded: "train" (all rows, unless named otherwise), "validation", the user's."""
     found = {"train": train}
     if validation is not None:
         if not isinstance(validation, tuple) or len(validation) != 2:
-            raise OptionError(explain("fit(validation=...)", f"{type(validation).__name__}", "it is a tuple (x, t)"))
+            raise OptionError(
+                explain(f"{called}(validation=...)", f"{type(validation).__name__}", "it is a tuple (x, t)")
+            )
         found["validation"] = checked_rows("validation", *validation, called="validation x")
     for name, rows in (record_on or {}).items():
         if name == "validation" and validation is not None:
-            raise OptionError(explain("fit(record_on=...)", "'validation'", "this name is taken by validation="))
+            raise OptionError(explain(f"{called}(record_on=...)", "'validation'", "this name is taken by validation="))
         if isinstance(rows, tuple):
             if len(rows) != 2:
-                raise OptionError(explain(f"record_on[{name!r}]", f"a tuple of {len(rows)}", "it is rows, or (x, t)"))
+                raise OptionError(
+                    explain(
+                        f"{called}(record_on={{{name!r}: ...}})", f"a tuple of {len(rows)}", "it is rows, or (x, t)"
+                    )
+                )
             found[name] = checked_rows(name, *rows, called=f"record_on[{name!r}] x")
         else:
-            found[name] = Rows(name, train.x, train.t, train.weights, chosen_rows(name, rows, len(train)))
+            found[name] = Rows(name, train.x, train.t, train.weights, chosen_rows(called, name, rows, len(train)))
     return list(found.values())
 
 
-def chosen_rows(name: str, rows: Any, count: int) -> NDArray[np.int64] | slice:
+def chosen_rows(called: str, name: str, rows: Any, count: int) -> NDArray[np.int64] | slice:
     """Rows a user names: a slice, a mask of one boolean a row, or row numbers."""
-    called = f"fit(record_on={{{name!r}: ...}})"
+    called = f"{called}(record_on={{{name!r}: ...}})"
     if isinstance(rows, slice):
         if not len(range(*rows.indices(count))):
             raise DataError(explain(called, f"{rows}", f"it takes none of {count} rows"))
@@ -158,60 +164,69 @@ def chosen_rows(name: str, rows: Any, count: int) -> NDArray[np.int64] | slice:
 
 
 def plan_steps(
-    rows: int, steps: Any, epochs: Any, batch_size: Any, sampling: Any, seed: int | None, resume: TrainingState | None
+    called: str,
+    rows: int,
+    steps: Any,
+    epochs: Any,
+    batch_size: Any,
+    sampling: Any,
+    seed: int | None,
+    resume: TrainingState | None,
 ) -> tuple[Sampler, int, int]:
     """How rows are drawn, and the steps from which and to which: the meaning of a call's options."""
     for name, value in (("steps", steps), ("epochs", epochs), ("batch_size", batch_size)):
         if value is not None and not (is_whole(value) and value >= 1):
-            raise OptionError(explain("fit", f"{name}={value!r}", "it is a whole number of at least 1"))
+            raise OptionError(explain(called, f"{name}={value!r}", "it is a whole number of at least 1"))
     start = resume.step if resume is not None else 0
     if resume is not None:
-        batch_size, sampling = _resumed(resume, rows, batch_size, sampling)
+        batch_size, sampling = _resumed(called, resume, rows, batch_size, sampling)
     given = None
     if sampling is not None and not isinstance(sampling, str):
         given = given_indices(sampling, rows)
-        steps, batch_size = _given_steps(len(given) - start, steps, epochs), given.shape[1]
+        steps, batch_size = _given_steps(called, len(given) - start, steps, epochs), given.shape[1]
     if (steps is None) == (epochs is None):
         got = "neither" if steps is None else "both"
-        raise OptionError(explain("fit", f"{got} of steps and epochs", "it is one of them", "For example steps=1000."))
-    kind = "given" if given is not None else _kind(sampling, epochs, batch_size)
+        raise OptionError(explain(called, f"{got} of steps and epochs", "it is one of them", "For example steps=1000."))
+    kind = "given" if given is not None else _kind(called, sampling, epochs, batch_size)
     sampler = Sampler(kind, rows, int(batch_size or rows), resume.seed if resume is not None else seeded(seed), given)
     wanted = int(steps) if steps is not None else math.ceil(int(epochs) * rows / sampler.batch_size)
     return sampler, start, start + wanted
 
 
-def _kind(sampling: str | None, epochs: int | None, batch_size: int | None) -> str:
+def _kind(called: str, sampling: str | None, epochs: int | None, batch_size: int | None) -> str:
     if sampling is None:
         return "all" if batch_size is None else "shuffle" if epochs is not None else "replacement"
     if sampling not in ("replacement", "shuffle", "all"):
         rule = "it is 'replacement', 'shuffle', 'all' or an array of row numbers"
-        raise OptionError(explain("fit", f"sampling={sampling!r}", rule))
+        raise OptionError(explain(called, f"sampling={sampling!r}", rule))
     if sampling == "all" and batch_size is not None:
-        raise OptionError(explain("fit", f"sampling='all', batch_size={batch_size}", "all rows are one batch"))
+        raise OptionError(explain(called, f"sampling='all', batch_size={batch_size}", "all rows are one batch"))
     return sampling
 
 
-def _given_steps(left: int, steps: int | None, epochs: int | None) -> int:
+def _given_steps(called: str, left: int, steps: int | None, epochs: int | None) -> int:
     if epochs is not None:
-        raise OptionError(explain("fit", "epochs and an array of row numbers", "the array says the steps"))
+        raise OptionError(explain(called, "epochs and an array of row numbers", "the array says the steps"))
     if left < 1 or (steps is not None and steps > left):
-        raise OptionError(explain("fit", f"steps={steps}", f"the array of row numbers has {left} steps left"))
+        raise OptionError(explain(called, f"steps={steps}", f"the array of row numbers has {left} steps left"))
     return left if steps is None else steps
 
 
-def _resumed(resume: TrainingState, rows: int, batch_size: int | None, sampling: Any) -> tuple[int | None, Any]:
+def _resumed(
+    called: str, resume: TrainingState, rows: int, batch_size: int | None, sampling: Any
+) -> tuple[int | None, Any]:
     """The batch size and sampling of the run that goes on."""
     repair = "Give the same, or start anew without resume."
     if resume.rows != rows:
         got = f"{rows} rows of data, {resume.rows} before"
-        raise OptionError(explain("fit(resume=...)", got, "the same data are needed", repair))
+        raise OptionError(explain(f"{called}(resume=...)", got, "the same data are needed", repair))
     if isinstance(sampling, str | None) and batch_size is not None and batch_size != resume.batch_size:
         got = f"batch_size={batch_size}, {resume.batch_size} before"
-        raise OptionError(explain("fit(resume=...)", got, "a run goes on as it began", repair))
+        raise OptionError(explain(f"{called}(resume=...)", got, "a run goes on as it began", repair))
     kind = sampling if sampling is None or isinstance(sampling, str) else "given"
     if (kind or resume.sampling) != resume.sampling or (kind is None and resume.sampling == "given"):
         got = f"sampling={kind!r}, {resume.sampling!r} before"
-        raise OptionError(explain("fit(resume=...)", got, "a run goes on as it began", repair))
+        raise OptionError(explain(f"{called}(resume=...)", got, "a run goes on as it began", repair))
     if resume.sampling == "all":
         return None, "all"
     return resume.batch_size, sampling if kind == "given" else resume.sampling
