@@ -163,6 +163,14 @@ def test_keyword_arguments_that_cannot_be_compiled_in_are_refused() -> None:
         cr.compile(lambda x, *, y: x + y)(1.0, y=[1.0])
 
 
+def test_functions_of_one_form_are_shown_in_their_own_names() -> None:
+    price = cr.compile(lambda count, each: count * each)
+    force = cr.compile(lambda mass, speed: mass * speed)
+    for f in (price, force):
+        f(np.ones(11), np.ones(11))
+    assert "count[i] * each[i]" in price.loops() and "mass[i] * speed[i]" in force.loops()
+
+
 def test_a_fault_of_the_compiler_itself_is_not_put_on_an_operation(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: Any) -> None:
         raise KeyError("lost")

@@ -90,8 +90,8 @@ def fit(
         seed: decides all draws; None: a fresh one, found in `history.state.seed`.
         sample_weight: (rows,), not negative.
         validation: (x, t), recorded as "validation".
-        record_every: take a record before the steps 0, k, 2k, ...; None: about a hundred in all, at most one for as
-            many rows trained on as there are; 0: none.
+        record_every: take a record before the steps 0, k, 2k, ...; None: about a hundred in all, at most one an epoch;
+            0: none.
         record_on: name -> more rows to record the loss of: a slice, mask or row numbers of x, or (x, t). The
             name "train" stands for all rows of x unless it is given here.
         metrics: name -> function (y, t) of a value a row, or a number, recorded on every set.
@@ -112,7 +112,7 @@ def fit(
 
     Ctrl-C ends the run after the step under way; the history says `stopped == "interrupted"`.
 
-    Raises ShapeError, DTypeError, DataError (empty data, NaN, infinity), TargetError (targets the loss does not take)
+    Raises ShapeError, DTypeError, DataError (empty data, NaN, infinity), TargetError (targets the loss does not take),
     OptionError, and CompileError, which names the node that has no machine code, all before anything is changed;
     NonFiniteError, which carries the partial `history`, while running.
     Warns (UnreachableTargetWarning) of targets that the last layer cannot reach.

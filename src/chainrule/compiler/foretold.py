@@ -20,10 +20,10 @@ _WRONG = 20  # cycles that a wrong guess costs
 
 
 def foretold(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]) -> list[Kernel]:
-    """The kernels with a branch for one condition, as a number 0 or 1, that what is `carried` on hangs on.
+    """The kernels with a branch in place of one condition, 0 or 1, on which all that is `carried` depends.
 
-    So it is with a hinge's: whether a step is made. The conditions of a network's units are many, none of which all
-    hangs on; and where results are not known much sooner by it, to guess wrong would only cost.
+    A hinge's is such: it says whether a step is made. A network's units have many, and on none of them does everything
+    depend. Where results are not known much sooner by a branch, a wrong guess would only cost.
     """
     ready = Readiness(source for _, source in carried)
     bits: dict[int, Expr] = {}

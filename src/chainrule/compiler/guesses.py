@@ -21,7 +21,7 @@ _RARE = 12  # at most one in so many may go the other way
 
 
 def may_wait(kernels: Sequence[Kernel]) -> bool:
-    """Whether to wait for the condition of these takes no longer than to guess wrong: short ones no chain hangs on."""
+    """Whether to wait for the condition takes no longer than to have guessed wrong: short ones, not foretold."""
     foretold = any(kernel.only is not None and kernel.only.op == "foretold" for kernel in kernels)
     return bool(kernels) and not foretold and costs(Schedule(list(kernels)))[1] <= _SHORT
 

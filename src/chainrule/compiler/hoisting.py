@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from chainrule.compiler.fusion import is_free
 from chainrule.compiler.simplify import again
 from chainrule.graph import Node, walk
-from chainrule.tensor import Input
 
 __all__ = ["hoisted"]
 
 _LEAST = 2**10  # elements: less is computed in every step sooner than it is fetched from elsewhere
 
 
-def hoisted(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[dict[Node, Input], list[Node]]:
+def hoisted(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[dict[Node, Node], list[Node]]:
     """The nodes that depend on none of `inputs`, each with a leaf that stands for it, and the outputs made of those.
 
     Such are the parameters of a model that is not trained in the dtype of the data. Of nodes that only move elements
@@ -30,7 +29,7 @@ def hoisted(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[dict[Node,
     if sum(math.prod(x.shape) for node in computed for x in (node, *node.inputs)) < _LEAST:
         return {}, list(outputs)
     wanted = {*outputs, *(x for node in order if node not in invariant for x in node.inputs)}
-    found: dict[Node, Input] = {}
+    found: dict[Node, Node] = {}
     for node in reversed(order):
         if node in wanted and node in invariant and not node.is_leaf:
             if is_free(node):
@@ -45,9 +44,10 @@ def hoisted(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[dict[Node,
     return found, [made[y] for y in outputs]
 
 
-def _leaf(node: Node) -> Input:
+def _leaf(node: Node) -> Node:
     """A leaf that stands for `node`; what only changes the dtype keeps the name of what it reads."""
     is_cast = node.primitive is not None and node.primitive.name == "cast"
-    leaf = Input(node.shape, node.dtype, name=node.inputs[0].label if is_cast else node.label)
+    name = node.inputs[0].label if is_cast else node.label
+    leaf = node.family(None, (), {}, node.shape, node.dtype, None, tracked=True, name=name)
     leaf.path = node.path
     return leaf

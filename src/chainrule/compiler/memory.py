@@ -67,8 +67,8 @@ def _by_size(first: dict[Buffer, int], last: dict[Buffer, int]) -> tuple[int, di
 def after_readers(kernels: Sequence[Kernel], carried: Sequence[tuple[Buffer, Buffer]]) -> list[Kernel]:
     """The kernels with those that write a `carried` result behind all that read the input that it becomes.
 
-    The result can then be written over the input, and need not be copied there. What depends on it moves with it; it
-    stays where one of those is itself a reader.
+    The result can then be written over the input, and need not be copied there. Kernels that depend on it move with it;
+    nothing moves if one of those reads the input.
     """
     over = dict(carried)
     order = [Used(kernel, over) for kernel in kernels]

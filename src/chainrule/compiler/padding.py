@@ -76,7 +76,7 @@ def has_room(buffer: Buffer, place: Affine, along: Var, extent: int) -> bool:
 
 
 def _room(columns: int, buffer: Buffer) -> int:
-    """What a row takes with its gap; 0 if it has none, or fills not even one vector, or so many that one is little."""
+    """What a row takes with its gap; 0 if it needs none, is shorter than a vector, or longer than `_LONGEST`."""
     lanes = VECTOR_BYTES // buffer.dtype.itemsize
     fit = buffer.dtype.kind == "f" and lanes < columns <= _LONGEST and columns % lanes
     return -(-columns // lanes) * lanes if fit else 0

@@ -1,4 +1,4 @@
-"""What makes two graphs the same to the compiler: their structure, without the values that a call hands over."""
+"""What makes two graphs the same to the compiler: structure and names, without the values that a call hands over."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ __all__ = ["frozen_attrs", "signature"]
 def signature(
     inputs: Sequence[Node], outputs: Sequence[Node], rows: Rows | None = None, order: Sequence[Node] | None = None
 ) -> Hashable:
-    """A key that is equal for two graphs exactly when they have the same machine code; `order` is their walk."""
+    """A key that is equal for two graphs only if they have the same machine code, which is shown in the same names.
+
+    `order` is their walk.
+    """
     order = walk(outputs) if order is None else order
     number = {node: i for i, node in enumerate(order)}
     extra = [x for x in inputs if x not in number]
@@ -34,8 +37,9 @@ def signature(
 def _described(node: Node, number: dict[Node, int]) -> Hashable:
     if node.primitive is None:
         number_in_code = uniform(node)
-        return node.shape, node.dtype, None if number_in_code is None else repr(number_in_code.data)
-    return node.primitive.name, frozen_attrs(node), tuple([number[x] for x in node.inputs]), node.shape, node.dtype
+        return node.shape, node.dtype, node.label, None if number_in_code is None else repr(number_in_code.data)
+    operation = node.primitive.name, frozen_attrs(node), tuple([number[x] for x in node.inputs])
+    return *operation, node.shape, node.dtype, node.name, node.path
 
 
 def frozen_attrs(node: Node) -> Hashable:

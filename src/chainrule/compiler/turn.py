@@ -128,7 +128,7 @@ class Turn:
             self.text.do(f"store {t} {added}, ptr {total}")
 
     def fetch(self) -> None:
-        """What is near while steps are made, carried values, totals, and what they only read: from where it lies."""
+        """Loads carried values, totals, and what is only read, to the places on the stack that steps have them in."""
         unchanged = only_read(self.found, self.loop)
         read = [(buffer, here) for buffer, here in self.near.items() if buffer in unchanged]
         for buffer, here in [*self._outlasting(), *read]:
@@ -152,7 +152,7 @@ class Turn:
         copy_in(self.text, each, here, self._there(each.source))
 
     def put_back(self) -> None:
-        """What has changed of it, to where it lies: a record, and the caller, find it there."""
+        """Stores what has changed of it where it lies: a record, and the caller, find it there."""
         for buffer, here in self._outlasting():
             self.text.copy(self._there(buffer), here, buffer.nbytes)
         for each in self.padded:

@@ -215,7 +215,7 @@ class CompiledRunner:
         return CompiledLoop(Part(inputs, [*written, *outputs]), loop, Rows(read, written), record)
 
 
-def _held(step: Step, others: Sequence[Tensor]) -> list[Node]:
+def _held(step: Step, others: Sequence[Node]) -> list[Node]:
     """The leaves, but for `others`, that hold their own values: what a model computes with and does not train."""
     given = {id(x) for x in (*step.inputs, *others)}
     return [x for x in walk(step.outputs) if x.is_leaf and id(x) not in given]
