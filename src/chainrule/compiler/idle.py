@@ -26,8 +26,8 @@ _ZERO_OF_ZEROS = frozenset((
 def idle_apart(found: Schedule, loop: Loop) -> list[Kernel]:
     """The kernels, with what changes nothing where a condition does not hold apart, for where it does.
 
-    An update is such if it lies over what it is computed from, and is old + c * ... or old - c * ...; c is the condition
-    as a number, 0 or 1.
+    An update is such if it lies over what it is computed from, and is old + c * ... or old - c * ...; c is the
+    condition as a number, 0 or 1.
     """
     bits = {id(expr): expr for kernel in found.kernels for expr in kernel.expressions if _is_bit(expr)}
     foretold = [bit for bit in bits.values() if bit.op == "foretold"]
