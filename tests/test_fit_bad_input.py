@@ -134,6 +134,8 @@ def test_errors_name_the_function_that_was_called(options: dict[str, Any]) -> No
     for function in (cr.fit, cr.fit_data):
         with pytest.raises(OptionError, match=rf"^{function.__name__}[(:]"):
             function(MODEL, losses.squared, SGD, X, T, **options)
+        with pytest.raises(ShapeError, match=rf"^{function.__name__}\(sample_weight"):
+            function(MODEL, losses.squared, SGD, X, T, steps=3, sample_weight=[1.0])
 
 
 def test_fit_data_refuses_integers_and_several_arrays() -> None:

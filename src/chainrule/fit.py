@@ -130,7 +130,7 @@ def fit(
         "fit", callbacks=callbacks, metrics=metrics, record_on=record_on, clip=clip, early_stopping=early_stopping,
         resume=state,
     )  # fmt: skip
-    train = checked_rows("train", x, t, sample_weight)
+    train = checked_rows("fit", "train", x, t, sample_weight)
     sampler, start, stop = plan_steps("fit", len(train), steps, epochs, batch_size, sampling, seed, state)
 
     def trace() -> Traced:
@@ -194,7 +194,7 @@ def fit_data(
         "fit_data", callbacks=callbacks, metrics=metrics, record_on=record_on, clip=clip,
         early_stopping=early_stopping, resume=state,
     )  # fmt: skip
-    train = checked_rows("train", x, t, sample_weight)
+    train = checked_rows("fit_data", "train", x, t, sample_weight)
     if len(train.x) != 1:
         raise OptionError(explain("fit_data", f"x is a tuple of {len(train.x)} arrays", "one array is moved"))
     if not is_float(train.x[0].dtype):

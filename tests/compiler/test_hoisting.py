@@ -59,6 +59,13 @@ def test_weights_are_converted_once_a_run() -> None:
     assert "float64(0.weight" in record
 
 
+def test_what_is_kept_for_the_steps_is_reported() -> None:
+    wide = network().astype("float64")
+    weights = sum(value.nbytes for value in wide.state_dict().values())
+    more, less = (moved(model, engine="compiled").compiled.report().peak_bytes for model in (network(), wide))
+    assert more - less >= weights
+
+
 def test_the_rows_move_as_on_the_reference() -> None:
     for t in (T, np.sign(X[:, 1])):  # the second time with a trace that is kept, and other weights
         model = network()

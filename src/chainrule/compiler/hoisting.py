@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from chainrule.compiler.fusion import is_free
 from chainrule.compiler.simplify import again
-from chainrule.graph import Node, walk
+from chainrule.graph import Node, dependents, walk
 
 __all__ = ["hoisted"]
 
@@ -20,18 +20,15 @@ def hoisted(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[dict[Node,
     Such are the parameters of a model that is not trained in the dtype of the data. Of nodes that only move elements
     the one that they move is taken. There are none if they are small in all.
     """
-    order, given = walk(outputs), {*inputs}
-    invariant: set[Node] = set()
-    for node in order:
-        if node not in given and all(x in invariant for x in node.inputs):
-            invariant.add(node)
-    computed = [node for node in order if node in invariant and not (node.is_leaf or is_free(node))]
+    order = walk(outputs)
+    varying = dependents(order, inputs)
+    computed = [node for node in order if node not in varying and not (node.is_leaf or is_free(node))]
     if sum(math.prod(x.shape) for node in computed for x in (node, *node.inputs)) < _LEAST:
         return {}, list(outputs)
-    wanted = {*outputs, *(x for node in order if node not in invariant for x in node.inputs)}
+    wanted = {*outputs, *(x for node in order if node in varying for x in node.inputs)}
     found: dict[Node, Node] = {}
     for node in reversed(order):
-        if node in wanted and node in invariant and not node.is_leaf:
+        if node in wanted and node not in varying and not node.is_leaf:
             if is_free(node):
                 wanted |= {*node.inputs}
             else:

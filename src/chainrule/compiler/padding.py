@@ -28,8 +28,16 @@ class Padded:
 
     source: Buffer
     inner: Buffer
-    rows: int
-    columns: int
+
+    @property
+    def columns(self) -> int:
+        """The elements of a row."""
+        return self.inner.columns
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return self.inner.size // self.inner.room
 
 
 def padded(kernels: Sequence[Kernel], carried: Mapping[Buffer, Buffer]) -> tuple[list[Kernel], list[Padded]]:
@@ -61,9 +69,8 @@ def _with_gaps(source: Buffer, places: Sequence[Affine | None]) -> Padded | None
     room = _room(columns, source)
     if not room or any(place is None or _spread(place, columns, room) is None for place in places):
         return None
-    rows = source.size // columns
-    inner = Buffer(source.name, rows * room, source.dtype, "carried", -1, source.shape, columns, room)
-    return Padded(source, inner, rows, columns)
+    inner = Buffer(source.name, source.size // columns * room, source.dtype, "carried", -1, source.shape, columns, room)
+    return Padded(source, inner)
 
 
 def has_room(buffer: Buffer, place: Affine, along: Var, extent: int) -> bool:

@@ -22,7 +22,7 @@ class Recent(Generic[Value]):
     def __init__(self, most: int):
         self._most = most
         self._kept: OrderedDict[Hashable, tuple[Value]] = OrderedDict()
-        self._lock, self._making = threading.Lock(), threading.RLock()
+        self._lock, self._making = threading.RLock(), threading.RLock()
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -83,32 +83,32 @@ def check_options(
             raise OptionError(explain(called, f"{name}={shown}", rule))
 
 
-def arrays_of(value: Any, name: str) -> tuple[Array, ...]:
+def arrays_of(called: str, value: Any, name: str) -> tuple[Array, ...]:
     """One array, or a tuple of several for models with several inputs, as arrays; a memory map is not copied."""
     given = value if isinstance(value, tuple) else (value,)
     if not given:
-        raise DataError(explain("fit", f"{name} is an empty tuple", "there is nothing to train on"))
+        raise DataError(explain(called, f"{name} is an empty tuple", "there is nothing to train on"))
     for part in given:
         if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):
             repair = "Leave those rows out, or fill them: x.filled(0.0)."
-            raise DataError(explain("fit", f"{name} is a masked array", "masked elements have no value", repair))
+            raise DataError(explain(called, f"{name} is a masked array", "masked elements have no value", repair))
     return tuple(map(np.asarray, given))
 
 
-def checked_rows(name: str, x: Any, t: Any, sample_weight: Any = None, *, called: str = "x") -> Rows:
-    """Data that can be trained on, or its error."""
-    xs, ts = arrays_of(x, called), arrays_of(t, "t")
+def checked_rows(called: str, name: str, x: Any, t: Any, sample_weight: Any = None, *, shown: str = "x") -> Rows:
+    """Data that can be trained on, or its error, which calls x as it is `shown`."""
+    xs, ts = arrays_of(called, x, shown), arrays_of(called, t, "t")
     for i, part in enumerate(xs):
-        check_data(part, ts[0], name=called if len(xs) == 1 else f"{called}[{i}]")
+        check_data(part, ts[0], name=shown if len(xs) == 1 else f"{shown}[{i}]")
     for i, part in enumerate(ts[1:], 1):
         check_data(xs[0], part, name=f"t[{i}]")
-    return Rows(name, xs, ts, None if sample_weight is None else _weights(sample_weight, len(ts[0])))
+    return Rows(name, xs, ts, None if sample_weight is None else _weights(called, sample_weight, len(ts[0])))
 
 
-def _weights(value: Any, rows: int) -> Array:
+def _weights(called: str, value: Any, rows: int) -> Array:
     """Weights scaled to the mean 1."""
     weights = np.asarray(value, np.float64)
-    called = "fit(sample_weight=...)"
+    called = f"{called}(sample_weight=...)"
     if weights.shape != (rows,):
         raise ShapeError(explain(called, f"it is {weights.shape}", f"there is one weight a row: ({rows},)"))
     bad = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
@@ -124,29 +124,24 @@ def checked_sets(called: str, train: Rows, validation: Any, record_on: Mapping[s
     found = {"train": train}
     if validation is not None:
         if not isinstance(validation, tuple) or len(validation) != 2:
-            raise OptionError(
-                explain(f"{called}(validation=...)", f"{type(validation).__name__}", "it is a tuple (x, t)")
-            )
-        found["validation"] = checked_rows("validation", *validation, called="validation x")
+            got = type(validation).__name__
+            raise OptionError(explain(f"{called}(validation=...)", got, "it is a tuple (x, t)"))
+        found["validation"] = checked_rows(called, "validation", *validation, shown="validation x")
     for name, rows in (record_on or {}).items():
         if name == "validation" and validation is not None:
             raise OptionError(explain(f"{called}(record_on=...)", "'validation'", "this name is taken by validation="))
+        option = f"{called}(record_on={{{name!r}: ...}})"
         if isinstance(rows, tuple):
             if len(rows) != 2:
-                raise OptionError(
-                    explain(
-                        f"{called}(record_on={{{name!r}: ...}})", f"a tuple of {len(rows)}", "it is rows, or (x, t)"
-                    )
-                )
-            found[name] = checked_rows(name, *rows, called=f"record_on[{name!r}] x")
+                raise OptionError(explain(option, f"a tuple of {len(rows)}", "it is rows, or (x, t)"))
+            found[name] = checked_rows(called, name, *rows, shown=f"record_on[{name!r}] x")
         else:
-            found[name] = Rows(name, train.x, train.t, train.weights, chosen_rows(called, name, rows, len(train)))
+            found[name] = Rows(name, train.x, train.t, train.weights, chosen_rows(option, rows, len(train)))
     return list(found.values())
 
 
-def chosen_rows(called: str, name: str, rows: Any, count: int) -> NDArray[np.int64] | slice:
+def chosen_rows(called: str, rows: Any, count: int) -> NDArray[np.int64] | slice:
     """Rows a user names: a slice, a mask of one boolean a row, or row numbers."""
-    called = f"{called}(record_on={{{name!r}: ...}})"
     if isinstance(rows, slice):
         if not len(range(*rows.indices(count))):
             raise DataError(explain(called, f"{rows}", f"it takes none of {count} rows"))
@@ -164,15 +159,9 @@ def chosen_rows(called: str, name: str, rows: Any, count: int) -> NDArray[np.int
 
 
 def plan_steps(
-    called: str,
-    rows: int,
-    steps: Any,
-    epochs: Any,
-    batch_size: Any,
-    sampling: Any,
-    seed: int | None,
+    called: str, rows: int, steps: Any, epochs: Any, batch_size: Any, sampling: Any, seed: int | None,
     resume: TrainingState | None,
-) -> tuple[Sampler, int, int]:
+) -> tuple[Sampler, int, int]:  # fmt: skip
     """How rows are drawn, and the steps from which and to which: the meaning of a call's options."""
     for name, value in (("steps", steps), ("epochs", epochs), ("batch_size", batch_size)):
         if value is not None and not (is_whole(value) and value >= 1):

@@ -67,8 +67,9 @@ class CompiledRunner:
 
     def begin(self, data: Sequence[Array], seed: int) -> None:
         """A run begins, over the rows of `data`."""
-        held = [*self._computed(), *(leaf.value for leaf in self._held if leaf.value is not None)]
-        finite = sum([value.size for value in held]) <= ASKED and all(map(is_finite, held))
+        held = [leaf.value for leaf in self._held if leaf.value is not None]
+        few = sum([math.prod(x.shape) for x in (*self._held, *self._hoisted)]) <= ASKED
+        finite = few and all(map(is_finite, (*held, *self._computed())))
         if finite is not self._held_finite:
             self._held_finite, self._loops = finite, {}
         self._data, self._seed = data, np.array(seed, np.int64)
@@ -169,10 +170,7 @@ class CompiledRunner:
         if not self._after:
             apart = arrays.whole if drawn else [*arrays.whole, *arrays.moving]
             self._after = [np.empty(array.shape, array.dtype) for array in apart]
-        code = self._loops[recorded].code
-        if self._hoisted:
-            code = replace(code, own=code.own + sum(math.prod(x.shape) * x.dtype.itemsize for x in self._hoisted))
-        self.compiled, self._drawn = code, drawn
+        self.compiled, self._drawn = self._loops[recorded].code, drawn
         return self._loops[recorded]
 
     def _compiled(self, arrays: Arrays, drawn: bool, recorder: Recorder | None) -> CompiledLoop:
@@ -212,7 +210,11 @@ class CompiledRunner:
         summed = frozenset((n, n + 1)[: len(outputs) - n])
         loop = Loop(tuple(carried.items()), frozenset(streamed), frozenset(), summed, finite, self._held_finite)
         record = Part((*recorder.leaves, *recorder.inputs), recorder.losses) if recorder is not None else None
-        return CompiledLoop(Part(inputs, [*written, *outputs]), loop, Rows(read, written), record)
+        made = CompiledLoop(Part(inputs, [*written, *outputs]), loop, Rows(read, written), record)
+        if self._hoisted:  # is computed for it, and lies in arrays of its own
+            own = sum(math.prod(x.shape) * x.dtype.itemsize for x in self._hoisted)
+            made.code = replace(made.code, own=made.code.own + own)
+        return made
 
 
 def _held(step: Step, others: Sequence[Node]) -> list[Node]:
